@@ -1,0 +1,165 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What a guest's live domain XML says: its balloon, the period, its OS."""
+
+import dataclasses
+import enum
+import typing
+
+from lxml import etree
+
+_T = typing.TypeVar('_T')
+
+#: Nova's metadata namespaces, newest first (nova/virt/libvirt/config.py).
+NOVA_NAMESPACES: typing.Final = (
+    'http://openstack.org/xmlns/libvirt/nova/1.1',
+    'http://openstack.org/xmlns/libvirt/nova/1.0')
+
+#: os_distro values of Glance's "useful image properties" that are Linux.
+LINUX_DISTROS: typing.Final = frozenset((
+    'almalinux', 'alpine', 'arch', 'centos', 'coreos', 'debian', 'fedora',
+    'fedora-coreos', 'flatcar', 'gentoo', 'mandrake', 'mandriva', 'mes',
+    'opensuse', 'oraclelinux', 'rhel', 'rocky', 'sled', 'sles', 'ubuntu'))
+
+
+class GuestOS(enum.Enum):
+    """The guest's operating system, as far as its XML tells.
+
+    It is the tenant's word (image properties), so it only ever chooses the
+    wording of a remedy, never a status or a number.
+    """
+
+    WINDOWS = 'windows'
+    LINUX = 'linux'
+    CIRROS = 'cirros'
+    FREEBSD = 'freebsd'
+    UNKNOWN = 'unknown'
+
+
+class InvalidDomainXML(ValueError):
+    """A domain's XML that cannot be parsed, or is no domain's."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Domain:
+    """What a guest's live XML says.
+
+    :ivar domain_id: libvirt's id of this run; -1 for a guest that is shut off
+    :ivar name: libvirt's name (instance-0000002a)
+    :ivar display_name: Nova's, chosen by the tenant; None without Nova's
+        metadata
+    :ivar balloon_model: virtio, virtio-transitional, ..., none; None when
+        the XML has no memballoon element
+    :ivar period_s: seconds between two requests for statistics; None when
+        none are requested (no stats element, or a period that is no number)
+    :ivar guest_os: for the wording of remedies only
+    """
+
+    domain_id: int
+    name: str
+    display_name: str | None
+    balloon_model: str | None
+    period_s: int | None
+    guest_os: GuestOS
+
+    @property
+    def has_balloon(self) -> bool:
+        """Whether the guest has a balloon device."""
+        return self.balloon_model not in (None, 'none')
+
+
+def parse(xml: str) -> Domain:
+    """Parse ``virDomain.XMLDesc()``.
+
+    :raises InvalidDomainXML: when it is not a domain's XML
+    """
+    # Entities stay unresolved and nothing is fetched: parts of the document
+    # (metadata) are the tenant's.
+    parser = etree.XMLParser(resolve_entities=False, no_network=True)
+    try:
+        root = etree.fromstring(xml.encode(), parser)
+    except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
+        raise InvalidDomainXML(str(exc)) from exc
+    if root.tag != 'domain':
+        raise InvalidDomainXML(f'the root element is {root.tag!r}, '
+                               f'not domain')
+    balloon = root.find('devices/memballoon')
+    return Domain(
+        domain_id=_integer(root.get('id'), -1),
+        name=root.findtext('name') or '',
+        display_name=_display_name(root),
+        balloon_model=None if balloon is None else balloon.get('model'),
+        period_s=_period(balloon),
+        guest_os=_guest_os(root))
+
+
+def _period(balloon: etree._Element | None) -> int | None:
+    stats = None if balloon is None else balloon.find('stats')
+    if stats is None:
+        return None
+    return _integer(stats.get('period'), None)
+
+
+def _integer(text: str | None, otherwise: _T) -> int | _T:
+    try:
+        return int(text or '')
+    except ValueError:
+        return otherwise
+
+
+def _nova(root: etree._Element, path: str) -> list[etree._Element]:
+    """Elements of Nova's metadata; an empty list when it has none."""
+    for namespace in NOVA_NAMESPACES:
+        instance = root.find(f'metadata/{{{namespace}}}instance')
+        if instance is not None:
+            steps = (f'{{{namespace}}}{step}' for step in path.split('/'))
+            return instance.findall('/'.join(steps))
+    return []
+
+
+def _display_name(root: etree._Element) -> str | None:
+    names = _nova(root, 'name')
+    return names[0].text if names else None
+
+
+def _guest_os(root: etree._Element) -> GuestOS:
+    """Nova's image properties first, then libosinfo, then Hyper-V features.
+
+    Nova gives Hyper-V enlightenments to guests whose os_type is windows
+    (nova/virt/libvirt/driver.py _set_features), and so do other tools.
+    """
+    properties = {element.get('name', ''): (element.text or '').strip().lower()
+                  for element in _nova(root, 'image/properties/property')}
+    distro = properties.get('os_distro', '')
+    kind = properties.get('os_type', '')
+    for word in (distro, kind):
+        if word in ('windows', 'cirros', 'freebsd'):
+            return GuestOS(word)
+    if distro in LINUX_DISTROS or kind == 'linux':
+        return GuestOS.LINUX
+    for element in root.iterfind(
+            'metadata/{http://libosinfo.org/xmlns/libvirt/domain/1.0}libosinfo'
+            '/{http://libosinfo.org/xmlns/libvirt/domain/1.0}os'):
+        identity = element.get('id', '').lower()
+        if 'microsoft.com/' in identity:
+            return GuestOS.WINDOWS
+        for word in ('cirros', 'freebsd'):
+            if word in identity:
+                return GuestOS(word)
+        if 'linux' in identity or any(
+                f'//{distro}' in identity or f'.{distro}.' in identity
+                for distro in LINUX_DISTROS):
+            return GuestOS.LINUX
+    if root.find('features/hyperv') is not None:
+        return GuestOS.WINDOWS
+    return GuestOS.UNKNOWN

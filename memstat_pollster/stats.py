@@ -1,0 +1,278 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""One guest's balloon statistics: parsed, and told possible from impossible.
+
+The numbers come from the guest's balloon driver through QEMU and libvirt,
+and everything but the time stamp is the guest's to choose: a hostile tenant
+can put any 64-bit value into any field.  Nothing here trusts them, and
+nothing here does I/O.
+
+All amounts of memory are in KiB, as in libvirt.  A value that is missing or
+is no number is None, never 0.
+"""
+
+import dataclasses
+import typing
+
+PAGE_KIB: typing.Final = 4
+
+#: The most that a guest can have swapped in or out since it was booted:
+#: 1 EiB, which takes three years at 10 GB/s.  Windows' blnsvr turns a NULL
+#: from WMI into about 2**54 KiB; a Linux guest counts pages since boot.
+MAX_SWAPPED_KIB: typing.Final = 2**50
+
+#: virDomainState
+STATE_RUNNING: typing.Final = 1
+STATE_BLOCKED: typing.Final = 2
+STATE_PAUSED: typing.Final = 3
+STATE_SHUTOFF: typing.Final = 5
+
+#: virDomainState values of a guest whose virtual CPUs run.  "Blocked" is
+#: waiting for a resource; ceilometer and Nova count it as running too.
+RUNNING_STATES: typing.Final = frozenset((STATE_RUNNING, STATE_BLOCKED))
+
+#: virDomainState -> the word used to describe it.
+STATE_WORDS: typing.Final = {
+    0: 'in no known state',
+    1: 'running',
+    2: 'blocked',
+    3: 'paused',
+    4: 'shutting down',
+    5: 'shut off',
+    6: 'crashed',
+    7: 'suspended by its own power management',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reading:
+    """What libvirt said of one guest, in KiB and seconds; missing is None.
+
+    :ivar state: virDomainState, from libvirt's own memory
+    :ivar reason: why it is in that state (virDomainRunningReason and kin)
+    :ivar current_kib: memory given to the guest, as libvirt keeps it from
+        QEMU's last balloon event; not the guest's ``actual`` register, which
+        a hostile guest can set to anything
+    :ivar maximum_kib: the most memory the guest can have, from its XML
+    :ivar rss_kib: memory of the QEMU process on the host; None when 0, which
+        is what libvirt says of a QEMU killed while it was being read
+    :ivar last_update_s: host time of the guest's last record, whole seconds
+        since the epoch; 0: it never sent one
+    :ivar available_kib: the guest's MemTotal (stat-total-memory)
+    :ivar unused_kib: MemFree (stat-free-memory)
+    :ivar usable_kib: MemAvailable (stat-available-memory)
+    :ivar disk_caches_kib: Cached (stat-disk-caches)
+    :ivar swap_in_kib: swapped in since the guest's boot
+    :ivar swap_out_kib: swapped out since the guest's boot
+    """
+
+    state: int | None = None
+    reason: int | None = None
+    current_kib: int | None = None
+    maximum_kib: int | None = None
+    rss_kib: int | None = None
+    last_update_s: int | None = None
+    available_kib: int | None = None
+    unused_kib: int | None = None
+    usable_kib: int | None = None
+    disk_caches_kib: int | None = None
+    swap_in_kib: int | None = None
+    swap_out_kib: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the guest's virtual CPUs are meant to run."""
+        return self.state in RUNNING_STATES
+
+    @property
+    def answered(self) -> bool:
+        """Whether QEMU's part of the record is there.
+
+        While another job holds the domain, libvirt leaves out everything it
+        would have to ask QEMU for: neither resident memory nor time stamp
+        is there (measured on libvirt 9.0 with a frozen QEMU and NOWAIT).
+        """
+        return self.rss_kib is not None or self.last_update_s is not None
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the guest's record holds any amount of memory."""
+        return not (self.available_kib is None and self.unused_kib is None
+                    and self.usable_kib is None
+                    and self.disk_caches_kib is None)
+
+
+def _number(record: typing.Mapping[str, object], key: str) -> int | None:
+    value = record.get(key)
+    # type() and not isinstance(): True is no amount of memory.
+    return value if type(value) is int and value >= 0 else None
+
+
+def parse(record: typing.Mapping[str, object]) -> Reading:
+    """Parse one domain's record of libvirt's bulk statistics.
+
+    :param record: what ``virConnect.getAllDomainStats`` returned for one
+        domain with VIR_DOMAIN_STATS_BALLOON | VIR_DOMAIN_STATS_STATE
+    :returns: a Reading; whatever is missing, negative or not an integer is
+        None in it.  Never raises.
+    """
+    return Reading(
+        state=_number(record, 'state.state'),
+        reason=_number(record, 'state.reason'),
+        current_kib=_number(record, 'balloon.current'),
+        maximum_kib=_number(record, 'balloon.maximum'),
+        rss_kib=_number(record, 'balloon.rss') or None,
+        # The only key that libvirt spells with a hyphen.
+        last_update_s=_number(record, 'balloon.last-update'),
+        available_kib=_number(record, 'balloon.available'),
+        unused_kib=_number(record, 'balloon.unused'),
+        usable_kib=_number(record, 'balloon.usable'),
+        disk_caches_kib=_number(record, 'balloon.disk_caches'),
+        swap_in_kib=_number(record, 'balloon.swap_in'),
+        swap_out_kib=_number(record, 'balloon.swap_out'))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """A guest's own numbers, all of them possible, in KiB.
+
+    0 <= used <= available <= the guest's maximum, and usable and unused,
+    where the guest sent them, lie between 0 and available.
+
+    :ivar source: what ``used_kib`` was computed from: ``usable``, ``caches``
+        or ``unused``
+    :ivar swap_in_kib: None when either swap counter is missing or impossible
+    :ivar swap_out_kib: None when either swap counter is missing or impossible
+    """
+
+    available_kib: int
+    used_kib: int
+    source: str
+    usable_kib: int | None
+    unused_kib: int | None
+    swap_in_kib: int | None
+    swap_out_kib: int | None
+
+    @property
+    def util_percent(self) -> float:
+        """Used memory in percent of the guest's total."""
+        return 100.0 * self.used_kib / self.available_kib
+
+
+def used(reading: Reading) -> tuple[int | None, str | None]:
+    """Used memory in KiB and what it was computed from; may be impossible.
+
+    ``available - usable`` as Ceilometer computes it; for kernels before 4.6,
+    which send no usable, ``available - unused - disk_caches``, because page
+    cache is not what a guest has used up; for kernels before 4.16, which
+    send no disk_caches either, ``available - unused``.
+
+    :returns: (None, None) when the fields needed are missing
+    """
+    total = reading.available_kib
+    if total is None:
+        return None, None
+    if reading.usable_kib is not None:
+        return total - reading.usable_kib, 'usable'
+    if reading.unused_kib is None:
+        return None, None
+    if reading.disk_caches_kib is not None:
+        return total - reading.unused_kib - reading.disk_caches_kib, 'caches'
+    return total - reading.unused_kib, 'unused'
+
+
+def impossible(reading: Reading) -> tuple[str, ...]:
+    """What cannot be true of a guest's memory numbers, one phrase each.
+
+    The evidence for each bound:
+
+    * A guest's total is never more than the memory its machine has:
+      ``balloon.maximum`` is libvirt's own number, hot-plugged memory
+      included, and a Linux MemTotal (as Windows' total) is that less what
+      the firmware and the kernel reserve.  A machine with less than a page
+      does not exist.
+    * Free, usable and cached memory are parts of the total.  They are read
+      one after the other within the guest, but on guests under load none
+      ever passed the total: what the kernel keeps for itself is larger than
+      what moves between two reads.
+    * Without a total, or with neither usable nor free memory beside it, the
+      rest says nothing: no driver that is known sends such a record.
+
+    :returns: an empty tuple when everything is possible
+    """
+    total, maximum = reading.available_kib, reading.maximum_kib
+    if total is None:
+        return ('no total memory (available)',)
+    problems = []
+    if total < PAGE_KIB:
+        problems.append(f'available {total} KiB is less than a page')
+    if maximum is None:
+        problems.append('libvirt gave no balloon.maximum to check against')
+    elif total > maximum:
+        problems.append(f'available {total} KiB is more than the '
+                        f'{maximum} KiB the guest can have')
+    for name, value in (('usable', reading.usable_kib),
+                        ('unused', reading.unused_kib),
+                        ('disk_caches', reading.disk_caches_kib)):
+        if value is not None and value > total:
+            problems.append(f'{name} {value} KiB is more than '
+                            f'available {total} KiB')
+    in_use, source = used(reading)
+    if in_use is None:
+        problems.append('neither usable nor unused memory')
+    elif in_use < 0 and not problems:
+        # Only unused + disk_caches can get here.
+        problems.append(f'unused {reading.unused_kib} KiB and disk_caches '
+                        f'{reading.disk_caches_kib} KiB are together more '
+                        f'than available {total} KiB')
+    return tuple(problems)
+
+
+def swap_lie(reading: Reading) -> str | None:
+    """What cannot be true of the swap counters; None when nothing is wrong.
+
+    A lie here costs only the swap meters: an honest Windows guest whose WMI
+    returned NULL sends about 2**54 KiB, and its usage is right all the same.
+    """
+    lies = [f'{name} {value} KiB'
+            for name, value in (('swap_in', reading.swap_in_kib),
+                                ('swap_out', reading.swap_out_kib))
+            if value is not None and value > MAX_SWAPPED_KIB]
+    return ' and '.join(lies) + ' cannot be true' if lies else None
+
+
+def memory(reading: Reading) -> Memory | None:
+    """A guest's numbers, or None when any of them is impossible."""
+    total = reading.available_kib
+    in_use, source = used(reading)
+    if (total is None or in_use is None or source is None
+            or impossible(reading)):
+        return None
+    swap_in, swap_out = reading.swap_in_kib, reading.swap_out_kib
+    if swap_in is None or swap_out is None or swap_lie(reading):
+        swap_in = swap_out = None
+    return Memory(available_kib=total, used_kib=in_use,
+                  source=source, usable_kib=reading.usable_kib,
+                  unused_kib=reading.unused_kib,
+                  swap_in_kib=swap_in, swap_out_kib=swap_out)
+
+
+def balloon_kib(reading: Reading) -> int | None:
+    """Memory given to the guest by libvirt's own record, in KiB.
+
+    :returns: None when it is missing, 0 or more than the guest can have
+    """
+    current, maximum = reading.current_kib, reading.maximum_kib
+    if not current or maximum is None or current > maximum:
+        return None
+    return current

@@ -1,0 +1,303 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The statuses, the rules that tell them apart, and what to do about each.
+
+The codes and words are a published interface: they are stored in Gnocchi and
+Prometheus and alarmed upon.  Never renumber.
+"""
+
+import collections.abc
+import dataclasses
+import enum
+import typing
+
+from memstat_pollster import domain as domain_xml
+from memstat_pollster import history
+from memstat_pollster import stats
+
+
+class Status(enum.IntEnum):
+    """Why a guest's memory numbers are, or are not, published."""
+
+    REPORTING = 0
+    STARTING = 1
+    NOT_RUNNING = 2
+    NO_DEVICE = 3
+    STATS_DISABLED = 4
+    DRIVER_MISSING = 5
+    SERVICE_MISSING = 6
+    STALE = 7
+    INVALID = 8
+    UNREACHABLE = 9
+
+    @property
+    def word(self) -> str:
+        """The status as metadata and logs spell it."""
+        return self.name.lower()
+
+
+#: No news for an operator: a guest that starts, or that somebody stopped.
+QUIET: typing.Final = frozenset((Status.STARTING, Status.NOT_RUNNING))
+#: Told at the first reading; every other status at the second.
+IMMEDIATE: typing.Final = frozenset((Status.UNREACHABLE, Status.INVALID))
+#: What Nova's option decides; told at INFO when the operator has set it <= 0.
+BY_CONFIGURATION: typing.Final = frozenset(
+    (Status.NO_DEVICE, Status.STATS_DISABLED))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What the operator has set.
+
+    :ivar stale_after_periods: numbers older than this many periods of their
+        guest are stale
+    :ivar boot_grace_s: how long a guest that runs may take to its first
+        numbers
+    """
+
+    stale_after_periods: int = 3
+    boot_grace_s: float = 120.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that a verdict on one guest rests on.
+
+    :ivar reading: None when libvirt said nothing of this guest
+    :ivar domain: what its live XML says; None when it could not be had
+    :ivar past: what earlier readings add
+    :ivar trouble: why libvirt said nothing, or why there is no XML
+    """
+
+    reading: stats.Reading | None
+    domain: domain_xml.Domain | None = None
+    past: history.Past = history.Past()
+    thresholds: Thresholds = Thresholds()
+    trouble: str | None = None
+
+    @property
+    def stale_after_s(self) -> float:
+        """How old this guest's numbers may be, by its period in force."""
+        period = (self.domain.period_s or 0) if self.domain else 0
+        return float(period * self.thresholds.stale_after_periods)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """A guest's status and, in one line, the facts that decided it."""
+
+    status: Status
+    detail: str
+
+
+def _unreachable(seen: Evidence) -> str | None:
+    if seen.reading is None:
+        return seen.trouble or 'libvirt said nothing of this guest'
+    if not seen.reading.running:
+        # That it does not run libvirt knows without asking QEMU.
+        return None
+    if not seen.reading.answered:
+        return ('QEMU did not answer, or another job (a migration, a '
+                'snapshot, a call that is stuck) holds the domain')
+    if seen.domain is None:
+        return seen.trouble or 'its live XML could not be read'
+    if seen.domain.has_balloon and seen.reading.last_update_s is None:
+        return 'QEMU said nothing of the balloon device'
+    return None
+
+
+def _not_running(seen: Evidence) -> str | None:
+    reading = seen.reading
+    if reading is None or reading.running:
+        return None
+    return 'the guest is ' + stats.STATE_WORDS.get(
+        -1 if reading.state is None else reading.state, 'not running')
+
+
+def _no_device(seen: Evidence) -> str | None:
+    if seen.domain is None or seen.domain.has_balloon:
+        return None
+    if seen.domain.balloon_model is None:
+        return 'its live XML has no memballoon device'
+    return "its live XML has <memballoon model='none'/>"
+
+
+def _stats_disabled(seen: Evidence) -> str | None:
+    if seen.domain is None or (seen.domain.period_s or 0) > 0:
+        return None
+    if seen.domain.period_s is None:
+        return 'its live XML has a memballoon without a statistics period'
+    return f"its live XML has <stats period='{seen.domain.period_s}'/>"
+
+
+def _starting(seen: Evidence) -> str | None:
+    past, reading = seen.past, seen.reading
+    if reading is None:
+        return None
+    limit, grace = seen.stale_after_s, seen.thresholds.boot_grace_s
+    if reading.last_update_s and not past.proven and past.held_s <= limit:
+        return ('its time stamp is not yet known to be its own: the guest '
+                'may have been restored, migrated or resumed, or the clock '
+                'was set, since it was last seen to answer')
+    if (past.resumed and past.running_s <= limit
+            and past.age_s is not None and past.age_s > limit):
+        return (f'resumed {past.running_s:.0f} s ago or less; its next '
+                f'numbers are not due yet')
+    if reading.has_numbers or past.running_s >= grace:
+        return None
+    if past.age_s is not None and past.age_s >= grace:
+        # The driver came up long ago: only the service can be missing.
+        return None
+    return (f'no numbers yet; seen running for {past.running_s:.0f} s of '
+            f'{grace:.0f} s that a boot may take')
+
+
+def _driver_missing(seen: Evidence) -> str | None:
+    if seen.reading is None or seen.reading.last_update_s != 0:
+        return None
+    return 'the guest has never reported: no balloon driver speaks'
+
+
+def _service_missing(seen: Evidence) -> str | None:
+    if seen.reading is None or seen.reading.has_numbers:
+        return None
+    return 'the balloon driver is bound, but sends no memory numbers'
+
+
+def _stale(seen: Evidence) -> str | None:
+    past, limit = seen.past, seen.stale_after_s
+    if not past.proven:
+        return (f'the guest has not answered for {past.held_s:.0f} s, and the '
+                f'age of its numbers is not known')
+    if past.age_s is None or past.age_s <= limit:
+        return None
+    return (f'the guest last answered {past.age_s:.0f} s ago, more than '
+            f'{limit:.0f} s')
+
+
+def _invalid(seen: Evidence) -> str | None:
+    if seen.reading is None:
+        return None
+    return '; '.join(stats.impossible(seen.reading)) or None
+
+
+def _reporting(seen: Evidence) -> str:
+    lie = stats.swap_lie(seen.reading) if seen.reading else None
+    if lie:
+        return f'fresh and possible, but {lie}: its swap is not published'
+    return 'fresh and possible'
+
+
+Rule = tuple[Status, collections.abc.Callable[[Evidence], str | None]]
+
+#: The first rule that says something decides, and what it says is the detail.
+#: Each may rely on those above it having passed.
+RULES: typing.Final[tuple[Rule, ...]] = (
+    (Status.UNREACHABLE, _unreachable),
+    (Status.NOT_RUNNING, _not_running),
+    (Status.NO_DEVICE, _no_device),
+    (Status.STATS_DISABLED, _stats_disabled),
+    (Status.STARTING, _starting),
+    (Status.DRIVER_MISSING, _driver_missing),
+    (Status.SERVICE_MISSING, _service_missing),
+    (Status.STALE, _stale),
+    (Status.INVALID, _invalid),
+    (Status.REPORTING, _reporting),
+)
+
+
+def judge(seen: Evidence) -> Verdict:
+    """One status for any evidence whatever; never raises."""
+    for status, rule in RULES:
+        detail = rule(seen)
+        if detail is not None:
+            return Verdict(status, detail)
+    raise AssertionError('the last rule always holds')
+
+
+_ANY_OS: typing.Final = None
+_NOVA_OFF: typing.Final = (
+    "Nova's [libvirt]mem_stats_period_seconds is not above 0 on this host: "
+    "set it, restart nova-compute and hard reboot the guest")
+_WINDOWS_DRIVER: typing.Final = (
+    'install the balloon driver from virtio-win, then run '
+    '"blnsvr.exe -i" as administrator (service BalloonService)')
+_WINDOWS_SERVICE: typing.Final = (
+    'in the guest run "blnsvr.exe -i" from virtio-win as administrator and '
+    'see that the service BalloonService runs')
+_LINUX_DRIVER: typing.Final = (
+    'load the balloon driver in the guest: "modprobe virtio_balloon", and '
+    'see that its kernel has CONFIG_VIRTIO_BALLOON')
+_RESTART_GUEST_SIDE: typing.Final = (
+    'see that the guest is alive; in Linux reload virtio_balloon, in Windows '
+    'restart the service BalloonService')
+
+_OS = domain_xml.GuestOS
+
+#: (status, guest OS) -> what to do, one line.  None stands for any other OS.
+REMEDIES: typing.Final[collections.abc.Mapping[
+    tuple[Status, domain_xml.GuestOS | None], str]] = {
+    (Status.UNREACHABLE, _ANY_OS):
+        'see whether QEMU hangs (storage, a stopped process) or a long job '
+        'runs: "virsh domcontrol" and "virsh domjobinfo" of this guest',
+    (Status.NO_DEVICE, _ANY_OS):
+        'hard reboot the guest, so that Nova writes its XML anew with a '
+        'balloon device',
+    (Status.STATS_DISABLED, _ANY_OS):
+        'hard reboot the guest, or set the period live: '
+        '"virsh dommemstat --live --period {period} {uuid}"',
+    (Status.DRIVER_MISSING, _OS.WINDOWS): _WINDOWS_DRIVER,
+    (Status.DRIVER_MISSING, _OS.LINUX): _LINUX_DRIVER,
+    (Status.DRIVER_MISSING, _OS.CIRROS):
+        'cirros does not load a balloon driver by itself: in the guest run '
+        '"modprobe virtio_balloon" where its kernel has the module, or use '
+        'another image',
+    (Status.DRIVER_MISSING, _OS.FREEBSD):
+        "FreeBSD's balloon driver sends no statistics: measure inside the "
+        'guest',
+    (Status.DRIVER_MISSING, _ANY_OS):
+        f'Linux: {_LINUX_DRIVER}. Windows: {_WINDOWS_DRIVER}',
+    (Status.SERVICE_MISSING, _OS.WINDOWS): _WINDOWS_SERVICE,
+    (Status.SERVICE_MISSING, _OS.LINUX):
+        'reload virtio_balloon in the guest; kernels before 4.11 may need '
+        'an update',
+    (Status.SERVICE_MISSING, _ANY_OS): f'Windows: {_WINDOWS_SERVICE}',
+    (Status.STALE, _OS.WINDOWS):
+        'see that the guest is alive and restart its service BalloonService',
+    (Status.STALE, _OS.LINUX):
+        'see that the guest is alive and reload virtio_balloon in it',
+    (Status.STALE, _ANY_OS): _RESTART_GUEST_SIDE,
+    (Status.INVALID, _ANY_OS):
+        'the guest sends impossible numbers: look for a broken or hostile '
+        'balloon driver in it',
+}
+
+
+def remedy(status: Status, *, guest_os: domain_xml.GuestOS,
+           uuid: str, nova_period_s: int) -> str | None:
+    """What an operator can do about a status, in one line.
+
+    :param uuid: the guest's, to be named in commands; unlike its names it
+        is not the tenant's to choose
+    :param nova_period_s: Nova's mem_stats_period_seconds; at <= 0 the
+        operator has switched statistics off, and all that helps is Nova's
+        option
+    :returns: None where there is nothing to be done
+    """
+    if status in BY_CONFIGURATION and nova_period_s <= 0:
+        return _NOVA_OFF
+    text = (REMEDIES.get((status, guest_os))
+            or REMEDIES.get((status, _ANY_OS)))
+    if text is None:
+        return None
+    return text.replace('{period}', str(nova_period_s)).replace('{uuid}', uuid)
