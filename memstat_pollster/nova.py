@@ -1,0 +1,144 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Nova's mem_stats_period_seconds: what the operator wants of guests."""
+
+import collections.abc
+import dataclasses
+import glob
+import os
+import typing
+
+from oslo_config import cfg
+
+GROUP: typing.Final = 'libvirt'
+NAME: typing.Final = 'mem_stats_period_seconds'
+
+#: Nova's own default (nova/conf/libvirt.py): an integer without bounds; at
+#: 0 or below Nova gives its guests no balloon device.
+DEFAULT_PERIOD_S: typing.Final = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """Nova's option as its files say it.
+
+    :ivar period_s: seconds; <= 0 means statistics are switched off
+    :ivar problems: what kept a file from being used, one message each,
+        naming the file
+    """
+
+    period_s: int
+    problems: tuple[str, ...] = ()
+
+
+def read(files: collections.abc.Sequence[str]) -> Wanted:
+    """Read the option from Nova's files; the last file that sets it wins.
+
+    The order is oslo.config's: the files as given, then the ``*.conf`` files
+    of each one's ``.d`` directory, sorted.  Each file is read by itself, so
+    that one which is unreadable or broken costs only what it says.
+
+    :returns: Nova's default where no file says otherwise; a problem when
+        none of the files is there.  Never raises for what is in the files.
+    """
+    period, problems, seen = DEFAULT_PERIOD_S, [], 0
+    for path in _with_directories(files):
+        try:
+            os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as exc:
+            # os.path.exists() would say "not there" below a directory that
+            # may not be searched.
+            seen += 1
+            problems.append(f'{path} cannot be read: {exc.strerror}')
+            continue
+        seen += 1
+        value, problem = _read_one(path)
+        if problem:
+            problems.append(problem)
+        elif value is not None:
+            period = value
+    if not seen:
+        problems.append('there is no ' + ' and no '.join(files) if files else
+                        'no file of Nova is named')
+    return Wanted(period, tuple(problems))
+
+
+def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
+    paths = list(files)
+    for path in files:
+        directory = path + '.d'
+        try:
+            os.listdir(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            paths.append(directory)
+            continue
+        paths += sorted(glob.glob(os.path.join(glob.escape(directory),
+                                               '*.conf')))
+    return paths
+
+
+def _read_one(path: str) -> tuple[int | None, str | None]:
+    """(the option's value where the file sets it, what went wrong)."""
+    try:
+        os.listdir(path)
+        return None, f'{path} cannot be read: it is a directory'
+    except NotADirectoryError:
+        pass
+    except OSError as exc:
+        return None, f'{path} cannot be read: {exc.strerror}'
+    conf = cfg.ConfigOpts()
+    conf.register_opt(cfg.IntOpt(NAME), group=GROUP)
+    try:
+        conf([], project='nova', prog='nova-compute',
+             default_config_files=[path], default_config_dirs=[])
+        return conf[GROUP][NAME], None
+    except cfg.ConfigFilesPermissionDeniedError:
+        return None, f'{path} cannot be read: Permission denied'
+    except cfg.ConfigFileValueError as exc:
+        return None, f'{path}: {exc}'
+    except (cfg.Error, OSError, ValueError) as exc:
+        return None, f'{path} cannot be used: {exc}'
+
+
+class Watcher:
+    """Nova's option, read again whenever one of its files changes.
+
+    Nova itself takes a change in only when nova-compute is restarted, which
+    an operator who changes it does next.
+    """
+
+    def __init__(self, files: collections.abc.Sequence[str]) -> None:
+        self._files = tuple(files)
+        self._signature: object = None
+        self._wanted = Wanted(DEFAULT_PERIOD_S)
+
+    def get(self) -> Wanted:
+        """The option as the files say it now."""
+        signature = tuple(map(_fingerprint, _with_directories(self._files)))
+        if signature != self._signature:
+            self._signature = signature
+            self._wanted = read(self._files)
+        return self._wanted
+
+
+def _fingerprint(path: str) -> tuple[object, ...]:
+    try:
+        found = os.stat(path)
+    except OSError as exc:
+        return path, exc.errno
+    return (path, found.st_ino, found.st_size, found.st_mtime_ns,
+            found.st_mode, found.st_uid, found.st_gid)
