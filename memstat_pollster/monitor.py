@@ -1,0 +1,304 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""One polling cycle: read all guests, judge them, tell what has changed.
+
+Knows neither libvirt nor ceilometer: the pollsters and the command line both
+stand on it.
+"""
+
+import collections.abc
+import dataclasses
+import logging
+import threading
+import typing
+
+from oslo_log import log
+
+from memstat_pollster import domain as domain_xml
+from memstat_pollster import history
+from memstat_pollster import inspector
+from memstat_pollster import nova
+from memstat_pollster import stats
+from memstat_pollster import status
+
+LOG = log.getLogger(__name__)
+
+#: So many guests that change alike in one cycle make one line.
+SUMMARISE_FROM: typing.Final = 6
+#: How many of them that line names.
+NAMES_IN_SUMMARY: typing.Final = 5
+#: The most characters of a tenant's name that a log line carries.
+NAME_LENGTH: typing.Final = 64
+
+
+def printable(name: str) -> str:
+    """A tenant's text as one short line without control characters.
+
+    A display name may hold newlines, terminal escapes or 10,000 characters.
+    """
+    safe = ''.join(character if character.isprintable()
+                   else character.encode('unicode_escape').decode('ascii')
+                   for character in name[:NAME_LENGTH])
+    if len(name) > NAME_LENGTH or len(safe) > NAME_LENGTH:
+        return safe[:NAME_LENGTH - 3] + '...'
+    return safe
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guest:
+    """One guest, judged.
+
+    :ivar uuid: Nova's and libvirt's
+    :ivar name: libvirt's name
+    :ivar display_name: Nova's, as the tenant wrote it; None where unknown
+    :ivar reading: None when libvirt did not answer for it
+    :ivar domain: its live XML; None where that could not be had
+    :ivar verdict: status and detail
+    :ivar remedy: what to do about it, one line; None when nothing
+    :ivar age_s: how old the guest's numbers are; None: never sent or unknown
+    :ivar memory: the guest's own numbers; None unless it is reporting
+    """
+
+    uuid: str
+    name: str
+    display_name: str | None
+    reading: stats.Reading | None
+    domain: domain_xml.Domain | None
+    verdict: status.Verdict
+    remedy: str | None
+    age_s: float | None
+    memory: stats.Memory | None
+
+    def __str__(self) -> str:
+        names = [printable(name) for name in (self.display_name, self.name)
+                 if name]
+        return f"{' / '.join(names) or 'guest'} ({self.uuid})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cycle:
+    """All guests of the node at one time.
+
+    :ivar monotonic_s: when they were read
+    :ivar guests: by UUID; empty when ``error`` is set
+    :ivar error: why libvirt said nothing; None if it did
+    """
+
+    monotonic_s: float
+    guests: collections.abc.Mapping[str, Guest]
+    error: str | None = None
+
+    def find(self, uuid: str) -> Guest | None:
+        """A guest by UUID; unreachable when libvirt itself did not answer.
+
+        :returns: None for a guest that is not on this node (any more)
+        """
+        guest = self.guests.get(uuid)
+        if guest is not None or self.error is None:
+            return guest
+        verdict = status.judge(status.Evidence(None, trouble=self.error))
+        return Guest(uuid, '', None, None, None, verdict, None, None, None)
+
+
+class Source(typing.Protocol):
+    """What a monitor reads from; see ``inspector.Inspector``."""
+
+    uri: str
+
+    def read(self) -> inspector.Snapshot: ...
+
+    def live_xml(self, uuids: collections.abc.Collection[str]
+                 ) -> dict[str, str]: ...
+
+
+class Monitor:
+    """The guests of one node from cycle to cycle.
+
+    Safe to be shared by threads: cycles follow each other.
+
+    :param source: where readings come from
+    :param thresholds: what the operator has set
+    :param wanted: returns Nova's option as it is now
+    """
+
+    def __init__(self, source: Source, thresholds: status.Thresholds,
+                 wanted: collections.abc.Callable[[], nova.Wanted]) -> None:
+        self._source = source
+        self._thresholds = thresholds
+        self._wanted = wanted
+        self._lock = threading.Lock()
+        self._readings = history.Readings()
+        self._journal = history.Journal(
+            status.Status.REPORTING, quiet=status.QUIET,
+            immediate=status.IMMEDIATE)
+        self._domains: dict[str, domain_xml.Domain] = {}
+        self._troubled: dict[str, str] = {}
+        self._nova_problems: tuple[str, ...] = ()
+        self._error: str | None = None
+
+    def cycle(self) -> Cycle:
+        """Read, judge and remember; log what an operator has to know."""
+        with self._lock:
+            wanted = self._wanted()
+            self._tell_nova(wanted)
+            snapshot = self._source.read()
+            self._tell_error(snapshot)
+            if snapshot.error is not None:
+                return Cycle(snapshot.monotonic_s, {}, snapshot.error)
+            guests = self._judge_all(snapshot, wanted)
+            self._retain(snapshot.records)
+            self._tell_changes(guests.values(), wanted)
+            return Cycle(snapshot.monotonic_s, guests)
+
+    def _judge_all(self, snapshot: inspector.Snapshot,
+                   wanted: nova.Wanted) -> dict[str, Guest]:
+        """Judge by the XML that is known, then by new XML where it counts."""
+        evidence: dict[str, status.Evidence] = {}
+        verdicts: dict[str, status.Verdict] = {}
+        doubtful = []
+        for uuid, record in snapshot.records.items():
+            reading = stats.parse(record.stats)
+            past = self._readings.observe(
+                uuid, record.domain_id, reading, wall_s=snapshot.wall_s,
+                monotonic_s=snapshot.monotonic_s)
+            known = self._domains.get(uuid)
+            if known is not None and known.domain_id != record.domain_id:
+                known = None
+            evidence[uuid] = status.Evidence(reading, known, past,
+                                             self._thresholds)
+            verdicts[uuid] = status.judge(evidence[uuid])
+            if known is None or self._may_differ(verdicts[uuid], past):
+                doubtful.append(uuid)
+        fetched = self._fetch(doubtful)
+        for uuid in doubtful:
+            found, trouble = fetched.get(uuid, (None, None))
+            if uuid not in fetched or (
+                    found is not None and
+                    found.domain_id != snapshot.records[uuid].domain_id):
+                # Gone, stopped or started while it was read: next cycle.
+                del evidence[uuid], verdicts[uuid]
+                continue
+            evidence[uuid] = dataclasses.replace(
+                evidence[uuid], domain=found, trouble=trouble)
+            verdicts[uuid] = status.judge(evidence[uuid])
+        return {uuid: self._guest(snapshot.records[uuid], evidence[uuid],
+                                  verdict, wanted)
+                for uuid, verdict in verdicts.items()}
+
+    @staticmethod
+    def _may_differ(verdict: status.Verdict, past: history.Past) -> bool:
+        """Whether the XML in force may be another than the one that is known.
+
+        Nothing tells a read-only client that a period was changed live.  As
+        long as a guest's time stamp moves and its verdict is good, the
+        period does not matter; otherwise it is looked up again.
+        """
+        if verdict.status is status.Status.REPORTING:
+            return not past.moved
+        return verdict.status not in (
+            status.Status.NOT_RUNNING, status.Status.UNREACHABLE,
+            status.Status.NO_DEVICE)
+
+    def _fetch(self, uuids: list[str]) -> dict[
+            str, tuple[domain_xml.Domain | None, str | None]]:
+        """New XML for these guests, parsed; or what is wrong with it."""
+        try:
+            documents = self._source.live_xml(uuids)
+        except inspector.ReadFailed as exc:
+            return {uuid: (self._domains.get(uuid), f'its live XML could not '
+                           f'be read: {exc}') for uuid in uuids}
+        found: dict[str, tuple[domain_xml.Domain | None, str | None]] = {}
+        for uuid, document in documents.items():
+            try:
+                self._domains[uuid] = domain_xml.parse(document)
+                self._troubled.pop(uuid, None)
+                found[uuid] = self._domains[uuid], None
+            except domain_xml.InvalidDomainXML as exc:
+                self._domains.pop(uuid, None)
+                found[uuid] = None, f'its live XML cannot be parsed: {exc}'
+                if self._troubled.get(uuid) != str(exc):
+                    self._troubled[uuid] = str(exc)
+                    LOG.error('Guest %s: its live XML cannot be parsed, so '
+                              'it is not metered: %s', uuid, exc)
+        return found
+
+    def _guest(self, record: inspector.Record, seen: status.Evidence,
+               verdict: status.Verdict, wanted: nova.Wanted) -> Guest:
+        domain, reading = seen.domain, seen.reading
+        reporting = verdict.status is status.Status.REPORTING
+        return Guest(
+            uuid=record.uuid, name=record.name,
+            display_name=domain.display_name if domain else None,
+            reading=reading, domain=domain, verdict=verdict,
+            remedy=status.remedy(
+                verdict.status,
+                guest_os=(domain.guest_os if domain
+                          else domain_xml.GuestOS.UNKNOWN),
+                uuid=record.uuid, nova_period_s=wanted.period_s),
+            age_s=seen.past.age_s,
+            memory=stats.memory(reading) if reporting and reading else None)
+
+    def _retain(self, uuids: collections.abc.Collection[str]) -> None:
+        """Forget all of every guest that is not on the node any more."""
+        self._readings.retain(uuids)
+        self._journal.retain(uuids)
+        for book in (self._domains, self._troubled):
+            for uuid in book.keys() - set(uuids):
+                del book[uuid]
+
+    def _tell_nova(self, wanted: nova.Wanted) -> None:
+        if wanted.problems == self._nova_problems:
+            return
+        self._nova_problems = wanted.problems
+        for problem in wanted.problems:
+            LOG.warning("Nova's mem_stats_period_seconds is taken to be %d s, "
+                        'because %s (option [memstat]nova_config_files)',
+                        wanted.period_s, problem)
+        if not wanted.problems:
+            LOG.info("Nova's mem_stats_period_seconds is %d s",
+                     wanted.period_s)
+
+    def _tell_error(self, snapshot: inspector.Snapshot) -> None:
+        before, self._error = self._error, snapshot.error
+        if snapshot.error is not None and before is None:
+            LOG.warning('libvirt at %s: %s; all guests of this node are '
+                        'unreachable until it answers', self._source.uri,
+                        snapshot.error)
+        elif snapshot.error is None and before is not None:
+            LOG.info('libvirt at %s answers again', self._source.uri)
+
+    def _tell_changes(self, guests: collections.abc.Iterable[Guest],
+                      wanted: nova.Wanted) -> None:
+        news: dict[status.Status, list[Guest]] = {}
+        for guest in guests:
+            if self._journal.is_news(guest.uuid, guest.verdict.status):
+                news.setdefault(guest.verdict.status, []).append(guest)
+        for now, changed in sorted(news.items()):
+            level = _level(now, wanted)
+            if len(changed) >= SUMMARISE_FROM:
+                LOG.log(level, 'Memory statistics of %d guests: %s; among '
+                        'them %s', len(changed), now.word,
+                        ', '.join(map(str, changed[:NAMES_IN_SUMMARY])))
+                continue
+            for guest in changed:
+                LOG.log(level, 'Memory statistics of %s: %s: %s%s', guest,
+                        now.word, guest.verdict.detail,
+                        f'. Remedy: {guest.remedy}' if guest.remedy else '')
+
+
+def _level(now: status.Status, wanted: nova.Wanted) -> int:
+    """A guest that recovers, or that the operator has chosen: INFO."""
+    if now is status.Status.REPORTING or (
+            now in status.BY_CONFIGURATION and wanted.period_s <= 0):
+        return logging.INFO
+    return logging.WARNING
