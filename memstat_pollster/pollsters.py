@@ -1,0 +1,335 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The meters, as pollsters of Ceilometer's compute agent."""
+
+import collections.abc
+import dataclasses
+import threading
+import typing
+import weakref
+
+from ceilometer.compute.pollsters import util
+from ceilometer.polling import plugin_base
+from ceilometer import sample as ceilometer_sample
+from oslo_config import cfg
+from oslo_log import log
+
+from memstat_pollster import builtin
+from memstat_pollster import history
+from memstat_pollster import inspector
+from memstat_pollster import monitor
+from memstat_pollster import nova
+from memstat_pollster import opts
+from memstat_pollster import stats
+from memstat_pollster import status
+
+LOG = log.getLogger(__name__)
+
+#: Where a cycle is kept in the dictionary that the agent hands to every
+#: pollster of one polling cycle.
+CACHE_KEY: typing.Final = 'memstat_pollster'
+
+#: [DEFAULT]libvirt_type -> URI where [DEFAULT]libvirt_uri is empty, as in
+#: ceilometer/compute/virt/libvirt/utils.py.
+URIS: typing.Final[collections.abc.Mapping[str, str]] = {
+    'lxc': 'lxc:///', 'parallels': 'parallels:///system'}
+DEFAULT_URI: typing.Final = 'qemu:///system'
+
+
+def _mib(kib: int | None) -> float | None:
+    return None if kib is None else kib / 1024
+
+
+def _of_memory(field: str) -> collections.abc.Callable[
+        [monitor.Guest], float | None]:
+    def value(guest: monitor.Guest) -> float | None:
+        return None if guest.memory is None else _mib(
+            getattr(guest.memory, field))
+    return value
+
+
+def _util(guest: monitor.Guest) -> float | None:
+    return None if guest.memory is None else guest.memory.util_percent
+
+
+def _balloon(guest: monitor.Guest) -> float | None:
+    reading = guest.reading
+    return None if reading is None else _mib(stats.balloon_kib(reading))
+
+
+def _resident(guest: monitor.Guest) -> float | None:
+    return None if guest.reading is None else _mib(guest.reading.rss_kib)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Meter:
+    """A row of the table of meters.
+
+    :ivar value: the sample's volume, or None where there is to be no sample
+    :ivar type: gauge, or cumulative for counters since the guest's boot
+    :ivar stopped: published for a guest that is shut off, too, when
+        [compute]report_stopped_instance_metrics is set
+    """
+
+    name: str
+    unit: str
+    value: collections.abc.Callable[[monitor.Guest], float | None]
+    type: str = ceilometer_sample.TYPE_GAUGE
+    stopped: bool = False
+
+
+METERS: typing.Final[collections.abc.Mapping[str, Meter]] = {
+    meter.name: meter for meter in (
+        Meter('memory', 'MiB', _balloon, stopped=True),
+        Meter('memory.usage', 'MiB', _of_memory('used_kib')),
+        Meter('memory.available', 'MiB', _of_memory('available_kib')),
+        Meter('memory.usable', 'MiB', _of_memory('usable_kib')),
+        Meter('memory.unused', 'MiB', _of_memory('unused_kib')),
+        Meter('memory.util', '%', _util),
+        Meter('memory.balloon.status', '',
+              lambda guest: int(guest.verdict.status), stopped=True),
+        Meter('memory.stats.age', 's', lambda guest: guest.age_s),
+        Meter('memory.resident', 'MiB', _resident),
+        Meter('memory.swap.in', 'MiB', _of_memory('swap_in_kib'),
+              type=ceilometer_sample.TYPE_CUMULATIVE),
+        Meter('memory.swap.out', 'MiB', _of_memory('swap_out_kib'),
+              type=ceilometer_sample.TYPE_CUMULATIVE),
+    )}
+
+
+def metadata(meter: Meter, guest: monitor.Guest) -> dict[str, str]:
+    """What a sample says beside its number.
+
+    Nothing of it is the guest's or the tenant's own text.
+    """
+    extra = {'balloon_status': guest.verdict.status.word}
+    if meter.name == 'memory.usage' and guest.memory is not None:
+        extra['memory_usage_source'] = guest.memory.source
+    if meter.name == 'memory.balloon.status':
+        extra['balloon_detail'] = guest.verdict.detail
+        extra['balloon_remedy'] = guest.remedy or ''
+    return extra
+
+
+class _Agent:
+    """What all pollsters of one agent share."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        settings, _problems = opts.load(conf)
+        self.monitor = monitor.Monitor(
+            inspector.Inspector(libvirt_uri(conf),
+                                timeout_s=settings.read_timeout,
+                                max_stuck=settings.max_stuck_reads),
+            status.Thresholds(settings.stale_after_periods,
+                              settings.boot_grace),
+            nova.Watcher(settings.nova_config_files).get)
+        # Held for a second cycle: a guest may start after discovery.
+        self._undiscovered = history.Journal(False, quiet=(), immediate=())
+        self._incomplete: set[str] = set()
+
+    def tell_undiscovered(self, cycle: monitor.Cycle,
+                          discovered: collections.abc.Set[str]) -> None:
+        """Name, once, each guest of the node that discovery leaves out."""
+        if cycle.error is not None:
+            return
+        for uuid, guest in cycle.guests.items():
+            missing = uuid not in discovered
+            if self._undiscovered.is_news(uuid, missing) and missing:
+                LOG.info('Guest %s is on this node, but is not metered: '
+                         "Ceilometer's discovery does not return it%s", guest,
+                         '' if guest.display_name else ' (its libvirt '
+                         "metadata has no part of Nova's)")
+        self._undiscovered.retain(cycle.guests)
+        self._incomplete.intersection_update(cycle.guests)
+
+    def tell_incomplete(self, guest: monitor.Guest, why: Exception) -> None:
+        """Name, once, a guest that discovery did not describe whole."""
+        if guest.uuid not in self._incomplete:
+            self._incomplete.add(guest.uuid)
+            LOG.warning('Guest %s is not metered, because what discovery '
+                        'says of it is incomplete: %r', guest, why)
+
+
+class _CycleOnce:
+    """One cycle for all pollsters of one polling cycle, in any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cycle: monitor.Cycle | None = None
+
+    def get(self, agent: _Agent, discovered: collections.abc.Set[str]
+            ) -> monitor.Cycle:
+        with self._lock:
+            if self._cycle is None:
+                self._cycle = agent.monitor.cycle()
+                agent.tell_undiscovered(self._cycle, discovered)
+            return self._cycle
+
+
+_agents: weakref.WeakKeyDictionary[typing.Any, _Agent] = (
+    weakref.WeakKeyDictionary())
+_agents_lock = threading.Lock()
+
+
+def _agent_of(manager: typing.Any, conf: cfg.ConfigOpts) -> _Agent:
+    """What the pollsters of this agent share, made when first needed."""
+    with _agents_lock:
+        found = _agents.get(manager)
+        if found is None:
+            found = _agents[manager] = _Agent(conf)
+        return found
+
+
+def libvirt_uri(conf: cfg.ConfigOpts) -> str:
+    """The agent's own libvirt_uri, or what its libvirt_type stands for."""
+    return conf.libvirt_uri or URIS.get(conf.libvirt_type, DEFAULT_URI)
+
+
+def _reports_stopped(conf: cfg.ConfigOpts) -> bool:
+    try:
+        return bool(conf.compute.report_stopped_instance_metrics)
+    except cfg.NoSuchOptError:
+        # Ceilometer before 24 (2025.1) does not have it.
+        return False
+
+
+def samples_of(meter: Meter) -> builtin.GetSamples:
+    """A ``get_samples`` method for this meter, for any pollster's class."""
+
+    def get_samples(self: typing.Any, manager: typing.Any,
+                    cache: dict[str, typing.Any],
+                    resources: collections.abc.Iterable[typing.Any],
+                    ) -> collections.abc.Iterator[ceilometer_sample.Sample]:
+        """Samples of the guests that have a value; see PollsterBase."""
+        # dict.setdefault is atomic: with threads_to_process_pollsters > 1
+        # the pollsters of a cycle come here at the same time.
+        once = cache.setdefault(CACHE_KEY, _CycleOnce())
+        agent = _agent_of(manager, self.conf)
+        instances = list(resources)
+        cycle = once.get(agent, {instance.id for instance in instances})
+        for instance in instances:
+            guest = cycle.find(instance.id)
+            if guest is None:
+                # Gone since discovery, or never on this node.
+                continue
+            if (guest.reading is not None
+                    and guest.reading.state == stats.STATE_SHUTOFF
+                    and not (meter.stopped and _reports_stopped(self.conf))):
+                continue
+            value = meter.value(guest)
+            if value is None:
+                continue
+            try:
+                made = util.make_sample_from_instance(
+                    self.conf, instance, name=meter.name, type=meter.type,
+                    unit=meter.unit, volume=value,
+                    additional_metadata=metadata(meter, guest),
+                    monotonic_time=cycle.monotonic_s)
+            except (AttributeError, KeyError, TypeError, ValueError) as exc:
+                agent.tell_incomplete(guest, exc)
+                continue
+            yield made
+
+    return get_samples
+
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    """A WARNING, the first time that this process has to give it."""
+    if message not in _said:
+        _said.add(message)
+        LOG.warning('%s', message)
+
+
+class _Pollster(plugin_base.PollsterBase):
+    """A pollster of one meter; all of them share one reading a cycle."""
+
+    meter: typing.ClassVar[Meter]
+
+    def __init_subclass__(cls, name: str, **kwargs: typing.Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.meter = METERS[name]
+        cls.get_samples = samples_of(cls.meter)
+
+    def setup_environment(self) -> None:
+        """Register the options and settle who serves this meter.
+
+        :raises ceilometer.polling.plugin_base.ExtensionLoadError: when
+            another pollster of this name does, in-tree or replaced
+        """
+        super().setup_environment()
+        settings, problems = opts.load(self.conf)
+        for problem in problems:
+            _say_once(problem)
+        if settings.replace_builtin:
+            if builtin.replace(self.meter.name, samples_of(self.meter)):
+                raise plugin_base.ExtensionLoadError(
+                    f'the in-tree pollster {self.meter.name} has been given '
+                    f'the samples of memstat_pollster')
+        elif builtin.rivals(self.meter.name):
+            names = [name for name in METERS if builtin.rivals(name)]
+            _say_once('[memstat]replace_builtin is false: Ceilometer itself '
+                      f'serves {", ".join(names)}; their numbers are not '
+                      'checked by memstat_pollster')
+            raise plugin_base.ExtensionLoadError(
+                f'{self.meter.name} is left to the in-tree pollster')
+
+    @property
+    def default_discovery(self) -> str:
+        return 'local_instances'
+
+
+class MemoryPollster(_Pollster, name='memory'):
+    """Memory given to the guest, by libvirt's own record; MiB."""
+
+
+class MemoryUsagePollster(_Pollster, name='memory.usage'):
+    """Memory that the guest cannot give to new work; MiB."""
+
+
+class MemoryAvailablePollster(_Pollster, name='memory.available'):
+    """The guest's total memory, its own MemTotal; MiB."""
+
+
+class MemoryUsablePollster(_Pollster, name='memory.usable'):
+    """Memory that the guest can give to new work, MemAvailable; MiB."""
+
+
+class MemoryUnusedPollster(_Pollster, name='memory.unused'):
+    """Memory that the guest uses for nothing at all, MemFree; MiB."""
+
+
+class MemoryUtilPollster(_Pollster, name='memory.util'):
+    """memory.usage in percent of memory.available."""
+
+
+class BalloonStatusPollster(_Pollster, name='memory.balloon.status'):
+    """Why the guest's numbers are, or are not, published; a status code."""
+
+
+class StatsAgePollster(_Pollster, name='memory.stats.age'):
+    """How old the guest's numbers are; seconds."""
+
+
+class MemoryResidentPollster(_Pollster, name='memory.resident'):
+    """Memory of the QEMU process on the host; MiB."""
+
+
+class MemorySwapInPollster(_Pollster, name='memory.swap.in'):
+    """Swapped in since the guest's boot; MiB."""
+
+
+class MemorySwapOutPollster(_Pollster, name='memory.swap.out'):
+    """Swapped out since the guest's boot; MiB."""
