@@ -62,7 +62,10 @@ def _is_loaded(cls: type) -> bool:
 
     Entry points are loaded in no certain order, and an in-tree pollster whose
     construction failed (libvirt was not up yet) has been dropped for good.
+    The traceback of that failure may hold its remains until the collector
+    has run.
     """
+    gc.collect()
     return any(type(found) is cls for found in gc.get_referrers(cls))
 
 

@@ -1,0 +1,162 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A libvirt written by hand: what its connection returns, raises and hangs."""
+
+import threading
+import time
+
+import libvirt
+
+from memstat_pollster import inspector
+
+NOVA = """<metadata>
+  <nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">
+    <nova:name>{name}</nova:name>
+    <nova:image><nova:properties>{properties}</nova:properties></nova:image>
+  </nova:instance></metadata>"""
+
+
+def libvirt_error(code, message):
+    """A real libvirtError, as the bindings raise it."""
+    error = libvirt.libvirtError(message)
+    error.err = (code, libvirt.VIR_FROM_QEMU, message,
+                 libvirt.VIR_ERR_ERROR, None, None, None, 0, 0)
+    return error
+
+
+def uuid_of(number):
+    return f'00000000-0000-4000-8000-{number:012d}'
+
+
+def healthy(last_update, **changes):
+    """The bulk record of a healthy guest; all numbers differ."""
+    record = {
+        'state.state': 1, 'state.reason': 1,
+        'balloon.current': 524288, 'balloon.maximum': 1048576,
+        'balloon.swap_in': 3072, 'balloon.swap_out': 5120,
+        'balloon.major_fault': 7, 'balloon.minor_fault': 11,
+        'balloon.unused': 131072, 'balloon.available': 501760,
+        'balloon.usable': 262144, 'balloon.last-update': last_update,
+        'balloon.disk_caches': 65536, 'balloon.hugetlb_pgalloc': 0,
+        'balloon.hugetlb_pgfail': 0, 'balloon.rss': 204800,
+    }
+    record.update(changes)
+    return {key: value for key, value in record.items() if value is not None}
+
+
+class Domain:
+    """A guest of the fake libvirt."""
+
+    def __init__(self, number, record, *, domain_id=None, period=10,
+                 model='virtio', display_name='web', properties=''):
+        self.uuid = uuid_of(number)
+        self.domain_id = number if domain_id is None else domain_id
+        self.name_ = f'instance-{number:08x}'
+        self.record = record
+        self.period, self.model = period, model
+        self.display_name, self.properties = display_name, properties
+        self.document = None
+        self.xml_error = None
+
+    def UUIDString(self):
+        return self.uuid
+
+    def ID(self):
+        return self.domain_id
+
+    def name(self):
+        return self.name_
+
+    def XMLDesc(self, flags):
+        if self.xml_error is not None:
+            raise self.xml_error
+        if self.document is not None:
+            return self.document
+        identity = f" id='{self.domain_id}'" if self.domain_id >= 0 else ''
+        stats = '' if self.period is None else f"<stats period='{self.period}'/>"
+        balloon = '' if self.model is None else (
+            f"<memballoon model='{self.model}'>{stats}</memballoon>")
+        metadata = '' if self.display_name is None else NOVA.format(
+            name=self.display_name, properties=self.properties)
+        return (f"<domain type='kvm'{identity}><name>{self.name_}</name>"
+                f'<uuid>{self.uuid}</uuid>{metadata}'
+                f'<devices>{balloon}</devices></domain>')
+
+
+class Libvirt:
+    """Stands for one libvirtd; ``open`` is an opener for the inspector.
+
+    :ivar calls: names of the calls made, in order
+    :ivar open_errors: raised by the next opens, one each
+    :ivar read_errors: raised by the next bulk reads, one each
+    :ivar hang: while set, a bulk read does not return
+    """
+
+    def __init__(self, *domains):
+        self.domains = {domain.uuid: domain for domain in domains}
+        self.calls = []
+        self.open_errors, self.read_errors = [], []
+        self.hang = threading.Event()
+        self.released = threading.Event()
+        self.opened = self.closed = 0
+
+    def open(self, uri):
+        self.calls.append('open')
+        if self.open_errors:
+            raise self.open_errors.pop(0)
+        self.opened += 1
+        return Connection(self)
+
+    def count(self, name):
+        return self.calls.count(name)
+
+    def inspector(self, **options):
+        return inspector.Inspector('test:///fake', opener=self.open,
+                                   **options)
+
+
+class Connection:
+    def __init__(self, owner):
+        self._owner = owner
+
+    def getAllDomainStats(self, stats=0, flags=0):
+        owner = self._owner
+        owner.calls.append('stats')
+        assert stats == (libvirt.VIR_DOMAIN_STATS_BALLOON
+                         | libvirt.VIR_DOMAIN_STATS_STATE)
+        assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        if owner.read_errors:
+            raise owner.read_errors.pop(0)
+        if owner.hang.is_set():
+            owner.released.wait(30)
+        return [(domain, dict(domain.record))
+                for domain in owner.domains.values()]
+
+    def lookupByUUIDString(self, uuid):
+        self._owner.calls.append('xml')
+        if uuid not in self._owner.domains:
+            raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, 'no domain')
+        return self._owner.domains[uuid]
+
+    def close(self):
+        self._owner.closed += 1
+        return 0
+
+
+def wait_until(condition, what, timeout=10.0):
+    """Wait for a condition with a deadline."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f'not within {timeout} s: {what}')
+        time.sleep(0.005)

@@ -1,0 +1,428 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+import logging
+
+import fixtures
+import libvirt
+import testtools
+
+from memstat_pollster import inspector
+from memstat_pollster import monitor
+from memstat_pollster import nova
+from memstat_pollster import stats
+from memstat_pollster import status
+from tests.unit import fakes
+
+EPOCH = 1_800_000_000
+
+
+class Source:
+    """What a monitor reads from, with its clocks in the test's hand."""
+
+    uri = 'test:///fake'
+
+    def __init__(self, *domains):
+        self.domains = {domain.uuid: domain for domain in domains}
+        self.now = 0.0
+        self.error = None
+        self.xml_error = None
+        self.fetched = []
+        self.before_xml = None
+
+    def read(self):
+        if self.error is not None:
+            return inspector.Snapshot(EPOCH + self.now, self.now, {},
+                                      self.error)
+        return inspector.Snapshot(EPOCH + self.now, self.now, {
+            uuid: inspector.Record(uuid, domain.ID(), domain.name(),
+                                   dict(domain.record))
+            for uuid, domain in self.domains.items()})
+
+    def live_xml(self, uuids):
+        if self.before_xml is not None:
+            self.before_xml()
+        self.fetched += uuids
+        if self.xml_error is not None:
+            raise inspector.ReadFailed(self.xml_error)
+        return {uuid: self.domains[uuid].XMLDesc(0) for uuid in uuids
+                if uuid in self.domains}
+
+
+class MonitorTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.logger = self.useFixture(fixtures.FakeLogger(
+            level=logging.INFO, format='%(levelname)s %(message)s'))
+        self.wanted = nova.Wanted(10)
+        self.told = 0
+
+    def make(self, *domains):
+        self.source = Source(*domains)
+        self.monitor = monitor.Monitor(
+            self.source, status.Thresholds(stale_after_periods=3,
+                                           boot_grace_s=120.0),
+            lambda: self.wanted)
+
+    def cycle(self, after=300.0):
+        self.source.now += after
+        return self.monitor.cycle()
+
+    def said(self):
+        """The log lines since the last call."""
+        lines = self.logger.output.splitlines()
+        fresh, self.told = lines[self.told:], len(lines)
+        return fresh
+
+
+def answers(source, domain):
+    """The guest has just answered."""
+    domain.record['balloon.last-update'] = int(EPOCH + source.now)
+
+
+class TestGuest(MonitorTest):
+    def test_a_healthy_guest_has_its_own_numbers(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.make(web)
+        cycle = self.cycle()
+        self.assertEqual({web.uuid: monitor.Guest(
+            uuid=web.uuid, name='instance-00000001', display_name='web',
+            reading=stats.parse(web.record),
+            domain=cycle.guests[web.uuid].domain,
+            verdict=status.Verdict(status.Status.REPORTING,
+                                   'fresh and possible'),
+            remedy=None, age_s=2.0,
+            memory=stats.Memory(
+                available_kib=501760, used_kib=239616, source='usable',
+                usable_kib=262144, unused_kib=131072, swap_in_kib=3072,
+                swap_out_kib=5120))}, cycle.guests)
+        self.assertEqual([], self.said())
+
+    def test_a_stale_guest_has_no_numbers_but_an_age(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH))
+        self.make(web)
+        guest = self.cycle(31.0).guests[web.uuid]
+        self.assertEqual(
+            (status.Status.STALE, None, 31.0),
+            (guest.verdict.status, guest.memory, guest.age_s))
+
+    def test_an_error_of_libvirt_makes_any_guest_unreachable(self):
+        self.make()
+        self.source.error = 'no socket'
+        cycle = self.cycle()
+        self.assertEqual({}, cycle.guests)
+        guest = cycle.find(fakes.uuid_of(7))
+        self.assertEqual(
+            (fakes.uuid_of(7), status.Verdict(status.Status.UNREACHABLE,
+                                              'no socket'), None),
+            (guest.uuid, guest.verdict, guest.memory))
+
+    def test_a_guest_that_is_not_here_is_not_found(self):
+        self.make()
+        self.assertIsNone(self.cycle().find(fakes.uuid_of(7)))
+
+    def test_a_guest_that_vanishes_before_its_xml_is_read_is_skipped(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        gone = fakes.Domain(2, fakes.healthy(EPOCH + 299))
+        self.make(web, gone)
+        self.source.before_xml = lambda: self.source.domains.pop(gone.uuid)
+        self.assertEqual([web.uuid], list(self.cycle().guests))
+        self.assertEqual([], self.said())
+
+    def test_xml_of_another_run_of_the_guest_is_not_used(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.make(web)
+
+        def restarted():
+            web.domain_id = 9
+        self.source.before_xml = restarted
+        self.assertEqual({}, self.cycle().guests)
+
+    def test_unparseable_xml_costs_only_its_guest_and_is_said_once(self):
+        bad = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        bad.document = '<domain'
+        web = fakes.Domain(2, fakes.healthy(EPOCH + 299))
+        self.make(bad, web)
+        guests = self.cycle().guests
+        self.assertEqual(
+            {bad.uuid: status.Status.UNREACHABLE,
+             web.uuid: status.Status.REPORTING},
+            {uuid: guest.verdict.status for uuid, guest in guests.items()})
+        self.assertThat(guests[bad.uuid].verdict.detail,
+                        testtools.matchers.StartsWith(
+                            'its live XML cannot be parsed: '))
+        lines = self.said()
+        self.assertEqual([1, 1], [
+            sum(line.startswith(start) for line in lines) for start in (
+                f'ERROR Guest {bad.uuid}: its live XML cannot be parsed',
+                'WARNING Memory statistics of instance-00000001')])
+        self.cycle()
+        self.assertEqual([], self.said())
+
+    def test_xml_that_libvirt_refuses_leaves_new_guests_unreachable(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.make(web)
+        self.source.xml_error = 'permission denied'
+        guest = self.cycle().guests[web.uuid]
+        self.assertEqual(
+            status.Verdict(status.Status.UNREACHABLE,
+                           'its live XML could not be read: '
+                           'permission denied'), guest.verdict)
+
+
+class TestXMLIsReadSeldom(MonitorTest):
+    def fetched(self):
+        fetched, self.source.fetched = self.source.fetched, []
+        return fetched
+
+    def test_not_again_while_the_guest_answers(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        self.assertEqual([web.uuid], self.fetched())
+        for _ in range(3):
+            self.source.now += 300
+            answers(self.source, web)
+            self.cycle(after=1.0)
+            self.assertEqual([], self.fetched())
+
+    def test_again_for_another_run_of_the_guest(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        web.domain_id = 2
+        web.record['balloon.last-update'] += 300
+        self.cycle()
+        self.assertEqual([web.uuid] * 2, self.fetched())
+
+    def test_a_period_raised_live_keeps_the_guest_reporting(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        web.period = 600
+        self.assertEqual(status.Status.REPORTING,
+                         self.cycle().guests[web.uuid].verdict.status)
+
+    def test_a_period_lowered_live_counts_once_the_guest_stops(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298), period=600)
+        self.make(web)
+        self.cycle()
+        web.period = 10
+        guest = self.cycle().guests[web.uuid]
+        self.assertEqual(
+            status.Verdict(status.Status.STALE, 'the guest last answered '
+                           '302 s ago, more than 30 s'), guest.verdict)
+
+    def test_a_period_switched_off_live_is_told_apart_from_stale(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.make(web)
+        self.cycle()
+        web.period = 0
+        self.assertEqual(status.Status.STATS_DISABLED,
+                         self.cycle(after=1.0).guests[
+                             web.uuid].verdict.status)
+
+    def test_a_period_set_live_is_seen_in_the_next_cycle(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH), period=None)
+        self.make(web)
+        self.assertEqual(status.Status.STATS_DISABLED,
+                         self.cycle().guests[web.uuid].verdict.status)
+        web.period = 10
+        self.source.now += 300
+        answers(self.source, web)
+        self.assertEqual(status.Status.REPORTING, self.cycle(
+            after=1.0).guests[web.uuid].verdict.status)
+
+    def test_never_again_for_guests_without_a_device_or_shut_off(self):
+        none = fakes.Domain(1, {'state.state': 1, 'balloon.rss': 5,
+                                'balloon.maximum': 7}, model='none')
+        off = fakes.Domain(2, {'state.state': 5}, domain_id=-1)
+        self.make(none, off)
+        self.cycle()
+        self.assertEqual([none.uuid, off.uuid], self.fetched())
+        self.cycle()
+        self.assertEqual([], self.fetched())
+
+
+class TestWhatIsSaid(MonitorTest):
+    def cirros(self, number, **options):
+        return fakes.Domain(number, fakes.healthy(
+            0, **{f'balloon.{key}': None for key in (
+                'unused', 'available', 'usable', 'disk_caches', 'swap_in',
+                'swap_out')}), **options)
+
+    def test_a_verdict_is_said_when_it_has_held_for_a_second_reading(self):
+        sick = self.cirros(
+            1, properties='<nova:property name="os_distro">cirros'
+            '</nova:property>')
+        self.make(sick)
+        self.cycle()  # starting
+        self.cycle()
+        self.assertEqual([], self.said())
+        self.cycle()
+        self.assertEqual([
+            f'WARNING Memory statistics of web / instance-00000001 '
+            f'({sick.uuid}): driver_missing: the guest has never reported: '
+            f'no balloon driver speaks. Remedy: cirros does not load a '
+            f'balloon driver by itself: in the guest run "modprobe '
+            f'virtio_balloon" where its kernel has the module, or use '
+            f'another image'], self.said())
+
+    def test_100_cycles_over_unchanged_sick_guests_say_nothing(self):
+        none = fakes.Domain(2, {'state.state': 1, 'balloon.rss': 5,
+                                'balloon.maximum': 7}, model='none')
+        mute = fakes.Domain(3, fakes.healthy(EPOCH), period=None)
+        lies = fakes.Domain(4, fakes.healthy(
+            EPOCH, **{'balloon.available': 2**53}), period=1000)
+        self.make(self.cirros(1), none, mute, lies)
+        for _ in range(3):
+            self.cycle()
+        self.assertEqual(4, len(self.said()))
+        for _ in range(100):
+            self.source.now += 300
+            answers(self.source, lies)
+            self.cycle(after=1.0)
+        self.assertEqual([], self.said())
+
+    def test_a_recovery_is_said_at_info(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH), period=None)
+        self.make(web)
+        self.cycle()
+        self.cycle()
+        self.said()
+        web.period = 10
+        for _ in range(2):
+            self.source.now += 300
+            answers(self.source, web)
+            self.cycle(after=1.0)
+        self.assertEqual([
+            f'INFO Memory statistics of web / instance-00000001 '
+            f'({web.uuid}): reporting: fresh and possible'], self.said())
+
+    def test_what_the_operator_has_switched_off_is_no_warning(self):
+        self.wanted = nova.Wanted(0)
+        web = fakes.Domain(1, {'state.state': 1, 'balloon.rss': 5,
+                               'balloon.maximum': 7}, model='none')
+        self.make(web)
+        self.cycle()
+        self.cycle()
+        self.assertEqual([
+            f"INFO Memory statistics of web / instance-00000001 ({web.uuid})"
+            f": no_device: its live XML has <memballoon model='none'/>. "
+            f"Remedy: Nova's [libvirt]mem_stats_period_seconds is not above "
+            f"0 on this host: set it, restart nova-compute and hard reboot "
+            f"the guest"], self.said())
+
+    def test_a_fleet_that_falls_over_together_makes_one_line(self):
+        fleet = [fakes.Domain(n, fakes.healthy(EPOCH + 299))
+                 for n in range(1, 41)]
+        self.make(*fleet)
+        self.cycle()
+        for domain in fleet:
+            for key in ('balloon.rss', 'balloon.last-update'):
+                del domain.record[key]
+        self.cycle()
+        lines = self.said()
+        self.assertEqual(1, len(lines), lines)
+        self.assertThat(lines[0], testtools.matchers.StartsWith(
+            'WARNING Memory statistics of 40 guests: unreachable; among '
+            f'them web / instance-00000001 ({fleet[0].uuid}), '))
+
+    def test_an_outage_of_libvirt_makes_one_line_and_one_on_recovery(self):
+        self.make(*(fakes.Domain(n, fakes.healthy(EPOCH + 299))
+                    for n in range(1, 41)))
+        self.cycle()
+        self.source.error = 'Connection refused'
+        for _ in range(5):
+            self.cycle()
+        self.assertEqual([
+            'WARNING libvirt at test:///fake: Connection refused; all guests '
+            'of this node are unreachable until it answers'], self.said())
+        self.source.error = None
+        for domain in self.source.domains.values():
+            answers(self.source, domain)
+        self.cycle(after=1.0)
+        self.assertEqual(['INFO libvirt at test:///fake answers again'],
+                         self.said())
+
+    def test_a_problem_with_novas_files_is_said_once_and_its_end(self):
+        self.make()
+        self.wanted = nova.Wanted(10, ('/etc/nova/nova.conf cannot be read: '
+                                       'Permission denied',))
+        self.cycle()
+        self.cycle()
+        self.assertEqual([
+            "WARNING Nova's mem_stats_period_seconds is taken to be 10 s, "
+            'because /etc/nova/nova.conf cannot be read: Permission denied '
+            '(option [memstat]nova_config_files)'], self.said())
+        self.wanted = nova.Wanted(30)
+        self.cycle()
+        self.assertEqual(["INFO Nova's mem_stats_period_seconds is 30 s"],
+                         self.said())
+
+    def test_a_hostile_name_makes_one_harmless_line(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH), period=None,
+                           display_name='x&#10;\x7fERROR &lt;b&gt;'
+                           + 'A' * 10_000)
+        self.make(web)
+        self.cycle()
+        self.cycle()
+        (line,) = self.said()
+        self.assertThat(line, testtools.matchers.StartsWith(
+            'WARNING Memory statistics of x\\n\\x7fERROR <b>AAAA'))
+        self.assertLess(len(line), 400)
+
+
+class TestMemory(MonitorTest):
+    def test_nothing_is_kept_of_guests_that_are_gone(self):
+        self.make()
+        for number in range(1, 10_001):
+            record = fakes.healthy(EPOCH)
+            if number % 3 == 0:
+                record['balloon.available'] = 2**53
+            domain = fakes.Domain(number, record)
+            if number % 7 == 0:
+                domain.document = '<broken'
+            self.source.domains = {domain.uuid: domain}
+            self.monitor.cycle()
+        self.source.domains = {}
+        self.cycle()
+        self.assertEqual(
+            [0, 0, 0, 0],
+            [len(book) for book in (
+                self.monitor._readings, self.monitor._journal,
+                self.monitor._domains, self.monitor._troubled)])
+
+    def test_an_inspector_can_be_the_source(self):
+        node = fakes.Libvirt(fakes.Domain(1, {'state.state': 5},
+                                          domain_id=-1))
+        guests = monitor.Monitor(node.inspector(), status.Thresholds(),
+                                 lambda: self.wanted).cycle().guests
+        self.assertEqual(
+            [status.Verdict(status.Status.NOT_RUNNING,
+                            'the guest is shut off')],
+            [guest.verdict for guest in guests.values()])
+        self.assertEqual(libvirt.VIR_DOMAIN_SHUTOFF,
+                         stats.STATE_SHUTOFF)
+
+
+class TestPrintable(testtools.TestCase):
+    def test_short_and_plain_text_stays(self):
+        self.assertEqual('Büro <1>', monitor.printable('Büro <1>'))
+
+    def test_control_and_direction_characters_are_escaped(self):
+        self.assertEqual('a\\x1b[31m\\n\\u202eb',
+                         monitor.printable('a\x1b[31m\n\u202eb'))
+
+    def test_long_text_is_cut(self):
+        self.assertEqual('A' * 61 + '...', monitor.printable('A' * 65))
+        self.assertEqual('A' * 64, monitor.printable('A' * 64))
