@@ -34,7 +34,13 @@ except ImportError:
     class LibvirtError(Exception):  # type: ignore[no-redef]
         """Stands in where libvirt-python is missing; never raised."""
 
+from memstat_pollster import stats
+
 _T = typing.TypeVar('_T')
+
+#: Seconds to wait before a guest that was busy is asked once more.  Any other
+#: client that reads a guest's statistics holds its job for a few ms.
+RETRIES_S: typing.Final = (0.01, 0.03, 0.1, 0.2)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,13 +50,18 @@ class Record:
     :ivar uuid: the guest's, as Nova and libvirt spell it
     :ivar domain_id: libvirt's id of this run of QEMU; -1 when shut off
     :ivar name: libvirt's name
-    :ivar stats: libvirt's typed parameters, unchecked
+    :ivar reading: what libvirt said of it
     """
 
     uuid: str
     domain_id: int
     name: str
-    stats: dict[str, object]
+    reading: stats.Reading
+
+    @property
+    def busy(self) -> bool:
+        """Whether QEMU's part is missing because a job holds the guest."""
+        return self.reading.running and not self.reading.answered
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -80,6 +91,10 @@ class Connection(typing.Protocol):
 
     def getAllDomainStats(self, stats: int = 0, flags: int = 0) -> list[
             tuple[typing.Any, dict[str, object]]]: ...
+
+    def domainListGetStats(
+            self, doms: list[typing.Any], stats: int = 0, flags: int = 0,
+            ) -> list[tuple[typing.Any, dict[str, object]]]: ...
 
     def lookupByUUIDString(self, uuidstr: str) -> typing.Any: ...
 
@@ -203,19 +218,41 @@ class _Reader:
             pass
 
 
-def _bulk(connection: Connection) -> dict[str, Record]:
+def _bulk(connection: Connection,
+          known_busy: collections.abc.Collection[str]) -> dict[str, Record]:
     """Read the balloon and state of every guest in one call.
 
-    NOWAIT leaves out the balloon of a guest that another job holds instead
-    of waiting for that job for up to 30 s.
+    NOWAIT leaves out QEMU's part of a guest that another job holds, instead
+    of waiting for that job for up to 30 s.  Mostly that job is another
+    client's reading, over in a moment: those guests, and only those, are
+    asked again a few times within a third of a second.
+
+    :param known_busy: UUIDs of the guests that were busy to the end of the
+        last read: a migration, or a QEMU that hangs.  They are not waited for
     """
-    answers = connection.getAllDomainStats(
-        libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
-        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+    what = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE
+    flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     records = {}
-    for domain, stats in answers:
-        uuid = domain.UUIDString()
-        records[uuid] = Record(uuid, domain.ID(), domain.name(), stats)
+    busy = []
+    answers = connection.getAllDomainStats(what, flags)
+    for pause_s in (*RETRIES_S, None):
+        busy.clear()
+        for domain, parameters in answers:
+            uuid = domain.UUIDString()
+            records[uuid] = record = Record(
+                uuid, domain.ID(), domain.name(), stats.parse(parameters))
+            if record.busy and uuid not in known_busy:
+                busy.append(domain)
+        if not busy or pause_s is None:
+            break
+        time.sleep(pause_s)
+        try:
+            answers = connection.domainListGetStats(busy, what, flags)
+        except LibvirtError as exc:
+            if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            # One of them has just ended; what was read of the rest stands.
+            break
     return records
 
 
@@ -256,6 +293,7 @@ class Inspector:
         self._lock = threading.Lock()
         self._reader: _Reader | None = None
         self._stuck: list[_Job[typing.Any]] = []
+        self._busy: frozenset[str] = frozenset()
 
     @property
     def stuck(self) -> int:
@@ -266,9 +304,12 @@ class Inspector:
         """Read every guest; an error is part of the snapshot, not raised."""
         wall_s, monotonic_s = time.time(), time.monotonic()
         try:
-            records = self._call(_bulk)
+            records = self._call(
+                lambda connection: _bulk(connection, self._busy))
         except ReadFailed as exc:
             return Snapshot(wall_s, monotonic_s, {}, str(exc))
+        self._busy = frozenset(uuid for uuid, record in records.items()
+                               if record.busy)
         return Snapshot(wall_s, monotonic_s, records)
 
     def live_xml(self, uuids: collections.abc.Collection[str]

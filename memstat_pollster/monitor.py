@@ -167,7 +167,7 @@ class Monitor:
         verdicts: dict[str, status.Verdict] = {}
         doubtful = []
         for uuid, record in snapshot.records.items():
-            reading = stats.parse(record.stats)
+            reading = record.reading
             past = self._readings.observe(
                 uuid, record.domain_id, reading, wall_s=snapshot.wall_s,
                 monotonic_s=snapshot.monotonic_s)

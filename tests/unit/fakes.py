@@ -83,7 +83,8 @@ class Domain:
         if self.document is not None:
             return self.document
         identity = f" id='{self.domain_id}'" if self.domain_id >= 0 else ''
-        stats = '' if self.period is None else f"<stats period='{self.period}'/>"
+        stats = ('' if self.period is None
+                 else f"<stats period='{self.period}'/>")
         balloon = '' if self.model is None else (
             f"<memballoon model='{self.model}'>{stats}</memballoon>")
         metadata = '' if self.display_name is None else NOVA.format(
@@ -100,6 +101,7 @@ class Libvirt:
     :ivar open_errors: raised by the next opens, one each
     :ivar read_errors: raised by the next bulk reads, one each
     :ivar hang: while set, a bulk read does not return
+    :ivar before_retry: called before busy guests are read again
     """
 
     def __init__(self, *domains):
@@ -109,6 +111,7 @@ class Libvirt:
         self.hang = threading.Event()
         self.released = threading.Event()
         self.opened = self.closed = 0
+        self.before_retry = lambda: None
 
     def open(self, uri):
         self.calls.append('open')
@@ -141,6 +144,15 @@ class Connection:
             owner.released.wait(30)
         return [(domain, dict(domain.record))
                 for domain in owner.domains.values()]
+
+    def domainListGetStats(self, doms, stats=0, flags=0):
+        owner = self._owner
+        owner.calls.append(('again', *(domain.name() for domain in doms)))
+        owner.before_retry()
+        gone = [domain for domain in doms if domain.uuid not in owner.domains]
+        if gone:
+            raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, 'no domain')
+        return [(domain, dict(domain.record)) for domain in doms]
 
     def lookupByUUIDString(self, uuid):
         self._owner.calls.append('xml')

@@ -16,22 +16,24 @@ import libvirt
 import testtools
 
 from memstat_pollster import inspector
+from memstat_pollster import stats
 from tests.unit import fakes
 
+RUNNING = {'state.state': 1, 'balloon.rss': 7}
 BROKEN = (libvirt.VIR_ERR_INTERNAL_ERROR, 'client socket is closed')
 
 
 class TestRead(testtools.TestCase):
     def test_every_guest_comes_from_one_bulk_call(self):
-        web = fakes.Domain(1, {'state.state': 1})
+        web = fakes.Domain(1, RUNNING)
         off = fakes.Domain(2, {'state.state': 5}, domain_id=-1)
         node = fakes.Libvirt(web, off)
         snapshot = node.inspector().read()
         self.assertEqual(
             {web.uuid: inspector.Record(web.uuid, 1, 'instance-00000001',
-                                        {'state.state': 1}),
+                                        stats.Reading(state=1, rss_kib=7)),
              off.uuid: inspector.Record(off.uuid, -1, 'instance-00000002',
-                                        {'state.state': 5})},
+                                        stats.Reading(state=5))},
             snapshot.records)
         self.assertIsNone(snapshot.error)
         self.assertEqual(['open', 'stats'], node.calls)
@@ -46,7 +48,7 @@ class TestRead(testtools.TestCase):
 
     def test_a_connection_that_broke_is_opened_again_at_once(self):
         """libvirtd was restarted between two cycles: no cycle is lost."""
-        node = fakes.Libvirt(fakes.Domain(1, {'state.state': 1}))
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         reader = node.inspector()
         reader.read()
         node.read_errors.append(fakes.libvirt_error(*BROKEN))
@@ -94,10 +96,63 @@ class TestRead(testtools.TestCase):
         self.assertGreaterEqual(after.monotonic_s - before.monotonic_s, 0.3)
 
 
+class TestBusyGuests(testtools.TestCase):
+    """Another client's reading holds a guest for a moment."""
+
+    BUSY = {'state.state': 1, 'balloon.current': 3, 'balloon.maximum': 5}
+    FREE = dict(BUSY, **{'balloon.rss': 7, 'balloon.last-update': 11})
+
+    def read(self, *answers):
+        """The records of one guest over reads that take these answers."""
+        web = fakes.Domain(1, answers[0])
+        node = fakes.Libvirt(fakes.Domain(2, self.FREE), web)
+        left = list(answers[1:])
+
+        def again():
+            if left:
+                web.record = left.pop(0)
+        node.before_retry = again
+        self.calls = node.calls
+        self.node, self.reader = node, node.inspector()
+        return self.reader.read().records[web.uuid].reading
+
+    def test_it_is_asked_again_and_nobody_else_is(self):
+        self.assertEqual(stats.parse(self.FREE),
+                         self.read(self.BUSY, self.BUSY, self.FREE))
+        self.assertEqual(['open', 'stats', ('again', 'instance-00000001'),
+                          ('again', 'instance-00000001')], self.calls)
+
+    def test_one_that_stays_busy_is_waited_for_only_once(self):
+        self.assertEqual(stats.parse(self.BUSY), self.read(self.BUSY))
+        self.assertEqual(len(inspector.RETRIES_S), len(self.calls) - 2)
+        self.calls.clear()
+        self.reader.read()
+        self.assertEqual(['stats'], self.calls)
+
+    def test_one_that_was_busy_for_long_is_waited_for_again_once_free(self):
+        self.read(self.BUSY)
+        web = self.node.domains[fakes.uuid_of(1)]
+        web.record = self.FREE
+        self.reader.read()
+        web.record = self.BUSY
+        self.calls.clear()
+        self.reader.read()
+        self.assertIn(('again', 'instance-00000001'), self.calls)
+
+    def test_one_that_ends_meanwhile_costs_nothing(self):
+        web = fakes.Domain(1, self.BUSY)
+        node = fakes.Libvirt(fakes.Domain(2, self.FREE), web)
+        node.before_retry = node.domains.clear
+        snapshot = node.inspector().read()
+        self.assertIsNone(snapshot.error)
+        self.assertEqual({fakes.uuid_of(2), web.uuid},
+                         set(snapshot.records))
+
+
 class TestDeadline(testtools.TestCase):
     def setUp(self):
         super().setUp()
-        self.node = fakes.Libvirt(fakes.Domain(1, {'state.state': 1}))
+        self.node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         self.addCleanup(self.node.released.set)
         self.reader = self.node.inspector(timeout_s=0.1, max_stuck=2)
 

@@ -45,7 +45,7 @@ class Source:
                                       self.error)
         return inspector.Snapshot(EPOCH + self.now, self.now, {
             uuid: inspector.Record(uuid, domain.ID(), domain.name(),
-                                   dict(domain.record))
+                                   stats.parse(domain.record))
             for uuid, domain in self.domains.items()})
 
     def live_xml(self, uuids):
