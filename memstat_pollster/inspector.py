@@ -12,10 +12,24 @@
 
 """The only room that knows libvirt: reads all guests, and never hangs.
 
-A call into libvirt can block for as long as one QEMU is frozen, and nothing
-ends it but that QEMU.  So every call is made by a reader: a daemon thread
-with a connection of its own, which is left behind with its call when it does
-not answer in time, and counted until it does.
+A call that asks a QEMU which does not answer blocks for as long as that QEMU
+is frozen, holds the guest's job, and nothing ends it: neither closing the
+connection nor killing the client.  What follows from that (measured on
+libvirt 9.0 and QEMU 7.2):
+
+* Every call is made by a reader, a daemon thread with a connection of its
+  own, because one stuck call makes others on its connection stall.  A reader
+  that does not answer in time is left behind with its call, and counted.
+* All guests are read in one bulk call.  With NOWAIT it passes over a guest
+  whose job another call holds, so the call that is left behind on a frozen
+  guest shields all later ones from it: no guest has two.
+* Whether a call that takes long is stuck or merely slow is told by
+  ``controlInfo``, which never asks QEMU: a second reader, the watch, looks for
+  a monitor that has been occupied all the time.  Then the rest is read by
+  another reader, a few guests at a time, so that what was read is kept when
+  it meets the next frozen guest.
+* At ``max_stuck`` calls left behind nothing more is asked until one returns.
+  Guests that could not be asked are tried last in the cycles that follow.
 """
 
 import collections.abc
@@ -41,6 +55,13 @@ _T = typing.TypeVar('_T')
 #: Seconds to wait before a guest that was busy is asked once more.  Any other
 #: client that reads a guest's statistics holds its job for a few ms.
 RETRIES_S: typing.Final = (0.01, 0.03, 0.1, 0.2)
+
+#: How many guests one call reads once a read has met a frozen one.
+GUESTS_AT_A_TIME: typing.Final = 8
+
+#: How long libvirt may take over what it knows without asking any QEMU;
+#: measured at under 1.5 ms, with frozen guests and 200 healthy ones.
+PATIENCE_WITH_LIBVIRT_S: typing.Final = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,6 +116,8 @@ class Connection(typing.Protocol):
     def domainListGetStats(
             self, doms: list[typing.Any], stats: int = 0, flags: int = 0,
             ) -> list[tuple[typing.Any, dict[str, object]]]: ...
+
+    def listAllDomains(self, flags: int = 0) -> list[typing.Any]: ...
 
     def lookupByUUIDString(self, uuidstr: str) -> typing.Any: ...
 
@@ -218,6 +241,14 @@ class _Reader:
             pass
 
 
+def _record(answer: tuple[typing.Any, dict[str, object]]
+            ) -> tuple[str, Record]:
+    domain, parameters = answer
+    uuid = domain.UUIDString()
+    return uuid, Record(uuid, domain.ID(), domain.name(),
+                        stats.parse(parameters))
+
+
 def _bulk(connection: Connection,
           known_busy: collections.abc.Collection[str]) -> dict[str, Record]:
     """Read the balloon and state of every guest in one call.
@@ -232,17 +263,15 @@ def _bulk(connection: Connection,
     """
     what = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE
     flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-    records = {}
-    busy = []
+    records: dict[str, Record] = {}
     answers = connection.getAllDomainStats(what, flags)
     for pause_s in (*RETRIES_S, None):
-        busy.clear()
-        for domain, parameters in answers:
-            uuid = domain.UUIDString()
-            records[uuid] = record = Record(
-                uuid, domain.ID(), domain.name(), stats.parse(parameters))
+        busy = []
+        for answer in answers:
+            uuid, record = _record(answer)
+            records[uuid] = record
             if record.busy and uuid not in known_busy:
-                busy.append(domain)
+                busy.append(answer[0])
         if not busy or pause_s is None:
             break
         time.sleep(pause_s)
@@ -271,6 +300,65 @@ def _live_xml(uuids: collections.abc.Collection[str]
     return work
 
 
+def _read_some(uuids: collections.abc.Sequence[str],
+               found: dict[str, Record], given_up: threading.Event,
+               ) -> collections.abc.Callable[[Connection], None]:
+    """Read these guests in their order, a few at a time, into ``found``.
+
+    :param given_up: set when the reader was left behind, so that it asks
+        nobody else once the guest that holds it answers
+    """
+    def work(connection: Connection) -> None:
+        domains = {domain.UUIDString(): domain
+                   for domain in connection.listAllDomains(0)}
+        present = [domains[uuid] for uuid in uuids if uuid in domains]
+        for start in range(0, len(present), GUESTS_AT_A_TIME):
+            if given_up.is_set():
+                return
+            try:
+                answers = connection.domainListGetStats(
+                    present[start:start + GUESTS_AT_A_TIME],
+                    libvirt.VIR_DOMAIN_STATS_BALLOON
+                    | libvirt.VIR_DOMAIN_STATS_STATE,
+                    libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+            except LibvirtError as exc:
+                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                # One of these few has just ended; the next cycle has the
+                # others.
+                continue
+            found.update(map(_record, answers))
+    return work
+
+
+def _list_states(connection: Connection) -> dict[str, Record]:
+    """The state of every guest; asks no QEMU, so it cannot get stuck."""
+    return dict(map(_record, connection.getAllDomainStats(
+        libvirt.VIR_DOMAIN_STATS_STATE, 0)))
+
+
+def _occupied(since_s: float) -> collections.abc.Callable[
+        [Connection], frozenset[str]]:
+    """UUIDs of the guests whose monitor has been occupied for that long."""
+    def work(connection: Connection) -> frozenset[str]:
+        found = set()
+        for domain in connection.listAllDomains(
+                libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING):
+            try:
+                state, _detail, milliseconds = domain.controlInfo()
+            except LibvirtError as exc:
+                if exc.get_error_code() not in (
+                        libvirt.VIR_ERR_NO_DOMAIN,
+                        libvirt.VIR_ERR_OPERATION_INVALID):
+                    raise
+                continue  # it has just ended
+            if (state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED
+                    and milliseconds >= since_s * 1000):
+                found.add(domain.UUIDString())
+        return frozenset(found)
+    return work
+
+
 class Inspector:
     """Reads all guests of one libvirt, read-only and with a deadline.
 
@@ -278,9 +366,8 @@ class Inspector:
 
     :param uri: libvirt's URI, opened read-only at the first read and again
         whenever the connection breaks
-    :param timeout_s: how long one read, or one fetch of XML, may take
-    :param max_stuck: how many calls may be left behind at a time; while
-        there are as many, nothing more is asked
+    :param timeout_s: how long one read may take
+    :param max_stuck: how many calls may be left behind at a time
     :param opener: opens a connection; for tests
     """
 
@@ -292,56 +379,157 @@ class Inspector:
         self._opener = opener
         self._lock = threading.Lock()
         self._reader: _Reader | None = None
-        self._stuck: list[_Job[typing.Any]] = []
+        self._watch: _Reader | None = None
+        self._left_behind: list[_Job[typing.Any]] = []
+        self._watch_job: _Job[typing.Any] | None = None
         self._busy: frozenset[str] = frozenset()
+        self._unasked: dict[str, None] = {}
+        self._usual_s = 0.0
 
     @property
     def stuck(self) -> int:
         """How many calls have been left behind and not returned yet."""
-        return sum(not job.done.is_set() for job in self._stuck)
+        return sum(not job.done.is_set() for job in self._left_behind)
 
     def read(self) -> Snapshot:
-        """Read every guest; an error is part of the snapshot, not raised."""
-        wall_s, monotonic_s = time.time(), time.monotonic()
-        try:
-            records = self._call(
-                lambda connection: _bulk(connection, self._busy))
-        except ReadFailed as exc:
-            return Snapshot(wall_s, monotonic_s, {}, str(exc))
-        self._busy = frozenset(uuid for uuid, record in records.items()
-                               if record.busy)
-        return Snapshot(wall_s, monotonic_s, records)
+        """Read every guest; an error is part of the snapshot, not raised.
+
+        A guest that could not be read in time is in it with nothing but its
+        state.
+        """
+        with self._lock:
+            wall_s, monotonic_s = time.time(), time.monotonic()
+            try:
+                records = self._read(monotonic_s + self._timeout_s)
+            except ReadFailed as exc:
+                return Snapshot(wall_s, monotonic_s, {}, str(exc))
+            self._busy = frozenset(uuid for uuid, record in records.items()
+                                   if record.busy)
+            return Snapshot(wall_s, monotonic_s, records)
 
     def live_xml(self, uuids: collections.abc.Collection[str]
                  ) -> dict[str, str]:
         """The live XML of these guests; one that is gone is left out.
 
+        libvirt makes it from what it knows itself, so a frozen QEMU does not
+        matter.
+
         :raises ReadFailed: when libvirt fails or does not answer in time
         """
-        return self._call(_live_xml(tuple(uuids))) if uuids else {}
+        if not uuids:
+            return {}
+        with self._lock:
+            return self._ask_watch(_live_xml(tuple(uuids)), self._timeout_s)
 
     def close(self) -> None:
-        """Give the connection back; calls left behind stay behind."""
+        """Give the connections back; calls left behind stay behind."""
         with self._lock:
-            if self._reader is not None:
-                self._reader.retire()
-                self._reader = None
+            for reader in (self._reader, self._watch):
+                if reader is not None:
+                    reader.retire()
+            self._reader = self._watch = None
 
-    def _call(self, work: collections.abc.Callable[[Connection], _T]) -> _T:
-        with self._lock:
-            self._stuck = [job for job in self._stuck
-                           if not job.done.is_set()]
-            if len(self._stuck) >= self._max_stuck:
-                raise ReadFailed(
-                    f'{len(self._stuck)} calls to libvirt are stuck, as many '
-                    f'as [memstat]max_stuck_reads allows')
-            if self._reader is None or not self._reader.thread.is_alive():
-                self._reader = _Reader(self.uri, self._opener)
-            job = self._reader.submit(work)
-            if not job.done.wait(self._timeout_s):
-                self._stuck.append(job)
-                self._reader.retire()
-                self._reader = None
-                raise ReadFailed(f'libvirt did not answer within '
-                                 f'{self._timeout_s:g} s')
-            return job.result()
+    def _read(self, deadline: float) -> dict[str, Record]:
+        self._left_behind = [job for job in self._left_behind
+                             if not job.done.is_set()]
+        if self._watch_job is not None and not self._watch_job.done.is_set():
+            raise ReadFailed('libvirt still does not answer')
+        if not self._unasked and len(self._left_behind) < self._max_stuck:
+            began = time.monotonic()
+            job = self._start(lambda connection: _bulk(connection,
+                                                       self._busy))
+            held = self._wait(job, deadline)
+            if held is None:
+                records = job.result()
+                self._usual_s = time.monotonic() - began
+                return records
+            return self._read_around(held, deadline)
+        return self._read_around(frozenset(), deadline)
+
+    def _read_around(self, held: collections.abc.Set[str],
+                     deadline: float) -> dict[str, Record]:
+        """Read what can be read beside guests that do not answer.
+
+        :param held: UUIDs of guests that a call has just been left behind on
+        """
+        records = self._ask_watch(_list_states, PATIENCE_WITH_LIBVIRT_S)
+        # Those that a read did not come to are asked last, longest first.
+        order = [uuid for uuid in records if uuid not in self._unasked]
+        order += [uuid for uuid in self._unasked if uuid in records]
+        asked = set(held)
+        while (len(self._left_behind) < self._max_stuck
+                and time.monotonic() < deadline):
+            found: dict[str, Record] = {}
+            given_up = threading.Event()
+            job = self._start(_read_some(
+                [uuid for uuid in order if uuid not in asked], found,
+                given_up))
+            stopped_by = self._wait(job, deadline)
+            if stopped_by is None:
+                job.result()
+            # A copy: a reader that is left behind may still add to it.
+            records.update(found.copy())
+            if stopped_by is None:
+                asked.update(order)
+                break
+            given_up.set()
+            asked.update(found, stopped_by)
+        self._unasked = dict.fromkeys(
+            uuid for uuid in order
+            if uuid not in asked and records[uuid].busy)
+        return records
+
+    def _wait(self, job: _Job[typing.Any],
+              deadline: float) -> frozenset[str] | None:
+        """Wait for a call; leave it behind when it is stuck or too late.
+
+        :returns: None when the call has returned; else the UUIDs of the
+            guests whose monitor is occupied, which it may be stuck on
+        :raises ReadFailed: when libvirt itself does not answer
+        """
+        patience = min(max(self._timeout_s / 10, 3 * self._usual_s),
+                       self._timeout_s / 3)
+        while not job.done.wait(min(patience,
+                                    max(deadline - time.monotonic(), 0.0))):
+            try:
+                held = self._ask_watch(_occupied(patience * 0.8),
+                                       PATIENCE_WITH_LIBVIRT_S)
+            except ReadFailed:
+                self._leave(job)
+                raise
+            if job.done.is_set():
+                break
+            if held or time.monotonic() >= deadline:
+                self._leave(job)
+                return held
+        return None
+
+    def _start(self, work: collections.abc.Callable[[Connection], _T]
+               ) -> _Job[_T]:
+        if self._reader is None or not self._reader.thread.is_alive():
+            self._reader = _Reader(self.uri, self._opener)
+        return self._reader.submit(work)
+
+    def _leave(self, job: _Job[typing.Any]) -> None:
+        """Leave the reader behind with this call."""
+        self._left_behind.append(job)
+        if self._reader is not None:
+            self._reader.retire()
+            self._reader = None
+
+    def _ask_watch(self, work: collections.abc.Callable[[Connection], _T],
+                   timeout_s: float) -> _T:
+        """What libvirt says without asking any QEMU.
+
+        :raises ReadFailed: when libvirt fails or does not answer, now or
+            since an earlier question
+        """
+        if self._watch_job is not None and not self._watch_job.done.is_set():
+            raise ReadFailed('libvirt still does not answer')
+        if self._watch is None or not self._watch.thread.is_alive():
+            self._watch = _Reader(self.uri, self._opener)
+        job = self._watch_job = self._watch.submit(work)
+        if not job.done.wait(timeout_s):
+            self._left_behind.append(job)
+            raise ReadFailed(f'libvirt did not answer within {timeout_s:g} s')
+        return typing.cast(_T, job.result())

@@ -54,6 +54,45 @@ def healthy(last_update, **changes):
     return {key: value for key, value in record.items() if value is not None}
 
 
+class Monitor:
+    """A QEMU's monitor: one call at a time, and it may be frozen.
+
+    :ivar calls: how many calls have asked it
+    """
+
+    def __init__(self):
+        self._free = threading.Event()
+        self._free.set()
+        self._lock = threading.Lock()
+        self._since = None
+        self.calls = 0
+
+    def freeze(self):
+        self._free.clear()
+
+    def thaw(self):
+        self._free.set()
+
+    def ask(self):
+        """False at once when another call holds it; blocks while frozen."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self.calls += 1
+            self._since = time.monotonic()
+            if not self._free.wait(30):
+                raise AssertionError('a frozen guest was never thawed')
+            return True
+        finally:
+            self._since = None
+            self._lock.release()
+
+    def occupied_ms(self):
+        since = self._since
+        return None if since is None else int(
+            (time.monotonic() - since) * 1000)
+
+
 class Domain:
     """A guest of the fake libvirt."""
 
@@ -67,6 +106,7 @@ class Domain:
         self.display_name, self.properties = display_name, properties
         self.document = None
         self.xml_error = None
+        self.monitor = Monitor()
 
     def UUIDString(self):
         return self.uuid
@@ -76,6 +116,24 @@ class Domain:
 
     def name(self):
         return self.name_
+
+    def controlInfo(self, flags=0):
+        milliseconds = self.monitor.occupied_ms()
+        if milliseconds is None:
+            return [libvirt.VIR_DOMAIN_CONTROL_OK, 0, 0]
+        return [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0, milliseconds]
+
+    def read(self):
+        """The bulk record with NOWAIT; blocks on a QEMU that is frozen."""
+        if not self.monitor.ask():
+            return {key: self.record[key] for key in (
+                'state.state', 'state.reason', 'balloon.current',
+                'balloon.maximum') if key in self.record}
+        return dict(self.record)
+
+    def state(self):
+        return {key: self.record[key] for key in (
+            'state.state', 'state.reason') if key in self.record}
 
     def XMLDesc(self, flags):
         if self.xml_error is not None:
@@ -100,21 +158,34 @@ class Libvirt:
     :ivar calls: names of the calls made, in order
     :ivar open_errors: raised by the next opens, one each
     :ivar read_errors: raised by the next bulk reads, one each
-    :ivar hang: while set, a bulk read does not return
-    :ivar before_retry: called before busy guests are read again
+    :ivar before_retry: called before some guests are read again
     """
 
     def __init__(self, *domains):
         self.domains = {domain.uuid: domain for domain in domains}
         self.calls = []
         self.open_errors, self.read_errors = [], []
-        self.hang = threading.Event()
-        self.released = threading.Event()
+        self._awake = threading.Event()
+        self._awake.set()
         self.opened = self.closed = 0
         self.before_retry = lambda: None
 
+    def freeze(self):
+        """No call returns, whatever it asks for."""
+        self._awake.clear()
+
+    def thaw(self):
+        self._awake.set()
+        for domain in self.domains.values():
+            domain.monitor.thaw()
+
+    def called(self, name):
+        self.calls.append(name)
+        if not self._awake.wait(30):
+            raise AssertionError('a frozen libvirtd was never thawed')
+
     def open(self, uri):
-        self.calls.append('open')
+        self.called('open')
         if self.open_errors:
             raise self.open_errors.pop(0)
         self.opened += 1
@@ -128,34 +199,45 @@ class Libvirt:
                                    **options)
 
 
+BALLOON_AND_STATE = (libvirt.VIR_DOMAIN_STATS_BALLOON
+                     | libvirt.VIR_DOMAIN_STATS_STATE)
+
+
 class Connection:
     def __init__(self, owner):
         self._owner = owner
 
     def getAllDomainStats(self, stats=0, flags=0):
         owner = self._owner
-        owner.calls.append('stats')
-        assert stats == (libvirt.VIR_DOMAIN_STATS_BALLOON
-                         | libvirt.VIR_DOMAIN_STATS_STATE)
+        if stats == libvirt.VIR_DOMAIN_STATS_STATE:
+            owner.called('states')
+            return [(domain, domain.state())
+                    for domain in owner.domains.values()]
+        owner.called('stats')
+        assert stats == BALLOON_AND_STATE
         assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         if owner.read_errors:
             raise owner.read_errors.pop(0)
-        if owner.hang.is_set():
-            owner.released.wait(30)
-        return [(domain, dict(domain.record))
-                for domain in owner.domains.values()]
+        return [(domain, domain.read())
+                for domain in tuple(owner.domains.values())]
 
     def domainListGetStats(self, doms, stats=0, flags=0):
         owner = self._owner
-        owner.calls.append(('again', *(domain.name() for domain in doms)))
+        owner.called(('some', *(domain.name() for domain in doms)))
+        assert stats == BALLOON_AND_STATE
+        assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         owner.before_retry()
         gone = [domain for domain in doms if domain.uuid not in owner.domains]
         if gone:
             raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, 'no domain')
-        return [(domain, dict(domain.record)) for domain in doms]
+        return [(domain, domain.read()) for domain in doms]
+
+    def listAllDomains(self, flags=0):
+        self._owner.called('list')
+        return list(self._owner.domains.values())
 
     def lookupByUUIDString(self, uuid):
-        self._owner.calls.append('xml')
+        self._owner.called('xml')
         if uuid not in self._owner.domains:
             raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, 'no domain')
         return self._owner.domains[uuid]

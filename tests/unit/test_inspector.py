@@ -11,7 +11,9 @@
 # under the License.
 
 import threading
+import time
 
+import fixtures
 import libvirt
 import testtools
 
@@ -85,15 +87,15 @@ class TestRead(testtools.TestCase):
                          reader.read().error)
 
     def test_times_are_taken_before_the_call(self):
-        node = fakes.Libvirt()
-        reader = node.inspector(timeout_s=0.3)
-        node.hang.set()
-        self.addCleanup(node.released.set)
-        before = reader.read()
-        node.hang.clear()
-        after = reader.read()
-        self.assertGreaterEqual(after.wall_s - before.wall_s, 0.3)
-        self.assertGreaterEqual(after.monotonic_s - before.monotonic_s, 0.3)
+        web = fakes.Domain(1, RUNNING)
+        node = fakes.Libvirt(web)
+        reader = node.inspector(timeout_s=0.5)
+        web.monitor.freeze()
+        self.addCleanup(node.thaw)
+        before = time.time(), time.monotonic()
+        snapshot = reader.read()
+        self.assertLess(snapshot.wall_s - before[0], 0.1)
+        self.assertLess(snapshot.monotonic_s - before[1], 0.1)
 
 
 class TestBusyGuests(testtools.TestCase):
@@ -119,8 +121,8 @@ class TestBusyGuests(testtools.TestCase):
     def test_it_is_asked_again_and_nobody_else_is(self):
         self.assertEqual(stats.parse(self.FREE),
                          self.read(self.BUSY, self.BUSY, self.FREE))
-        self.assertEqual(['open', 'stats', ('again', 'instance-00000001'),
-                          ('again', 'instance-00000001')], self.calls)
+        self.assertEqual(['open', 'stats', ('some', 'instance-00000001'),
+                          ('some', 'instance-00000001')], self.calls)
 
     def test_one_that_stays_busy_is_waited_for_only_once(self):
         self.assertEqual(stats.parse(self.BUSY), self.read(self.BUSY))
@@ -137,7 +139,7 @@ class TestBusyGuests(testtools.TestCase):
         web.record = self.BUSY
         self.calls.clear()
         self.reader.read()
-        self.assertIn(('again', 'instance-00000001'), self.calls)
+        self.assertIn(('some', 'instance-00000001'), self.calls)
 
     def test_one_that_ends_meanwhile_costs_nothing(self):
         web = fakes.Domain(1, self.BUSY)
@@ -149,55 +151,145 @@ class TestBusyGuests(testtools.TestCase):
                          set(snapshot.records))
 
 
-class TestDeadline(testtools.TestCase):
+def answered(snapshot):
+    """Numbers of the guests that were read, in order."""
+    return sorted(int(record.name.removeprefix('instance-'), 16)
+                  for record in snapshot.records.values()
+                  if not record.busy)
+
+
+class TestFrozenGuests(testtools.TestCase):
+    """QEMUs that do not answer, among ten guests."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 11)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.reader = self.node.inspector(timeout_s=2.0, max_stuck=5)
+        self.reader.read()
+        self.node.calls.clear()
+
+    def freeze(self, *numbers):
+        for number in numbers:
+            self.guests[number - 1].monitor.freeze()
+
+    def healthy(self, *frozen):
+        return [n for n in range(1, 11) if n not in frozen]
+
+    def test_one_costs_nobody_else_a_reading(self):
+        self.freeze(3)
+        snapshot = self.reader.read()
+        self.assertEqual(self.healthy(3), answered(snapshot))
+        self.assertEqual(stats.Reading(state=1), snapshot.records[
+            fakes.uuid_of(3)].reading)
+        self.assertEqual(1, self.reader.stuck)
+
+    def test_four_cost_nobody_else_a_reading_and_one_call_each(self):
+        frozen = (1, 4, 5, 10)
+        asked = [guest.monitor.calls for guest in self.guests]
+        self.freeze(*frozen)
+        for _ in range(3):
+            self.assertEqual(self.healthy(*frozen),
+                             answered(self.reader.read()))
+        self.assertEqual(4, self.reader.stuck)
+        self.assertEqual(
+            [1] * 4, [self.guests[n - 1].monitor.calls - asked[n - 1]
+                      for n in frozen])
+
+    def test_later_cycles_are_one_bulk_call_again(self):
+        self.freeze(3)
+        self.reader.read()
+        self.node.calls.clear()
+        self.assertEqual(self.healthy(3), answered(self.reader.read()))
+        self.assertEqual(['stats'], self.node.calls)
+
+    def test_all_of_them_stop_at_the_bound_and_are_all_unreachable(self):
+        self.freeze(*range(1, 11))
+        for _ in range(3):
+            snapshot = self.reader.read()
+            self.assertEqual([], answered(snapshot))
+            self.assertEqual(10, len(snapshot.records))
+            self.assertIsNone(snapshot.error)
+            self.assertEqual(5, self.reader.stuck)
+
+    def test_at_the_bound_nothing_is_asked_that_could_get_stuck(self):
+        self.freeze(*range(1, 11))
+        self.reader.read()
+        self.node.calls.clear()
+        self.reader.read()
+        self.assertEqual(['states'], self.node.calls)
+
+    def test_one_that_thaws_is_read_in_the_next_cycle(self):
+        self.freeze(3)
+        self.reader.read()
+        self.guests[2].monitor.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+        self.assertEqual(self.healthy(), answered(self.reader.read()))
+
+    def test_all_are_read_in_the_cycle_after_a_thaw(self):
+        self.freeze(*range(1, 11))
+        self.reader.read()
+        self.node.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+        self.assertEqual(self.healthy(), answered(self.reader.read()))
+        self.node.calls.clear()
+        self.reader.read()
+        self.assertEqual(['stats'], self.node.calls)
+
+    def test_guests_that_were_not_asked_are_tried_last(self):
+        """What is known to answer is not put at risk for what is not."""
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.inspector.GUESTS_AT_A_TIME', 1))
+        self.freeze(1, 2, 3, 4, 5, 6)
+        self.assertEqual([], answered(self.reader.read()))
+        self.guests[1].monitor.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 4, 'one has returned')
+        self.assertEqual([2], answered(self.reader.read()))
+        self.assertEqual(5, self.reader.stuck)
+
+    def test_readers_are_daemons_and_end_with_their_call(self):
+        before = set(threading.enumerate())
+        self.freeze(3, 4)
+        self.reader.read()
+        made = set(threading.enumerate()) - before
+        self.assertEqual({True}, {thread.daemon for thread in made})
+        self.node.thaw()
+        self.reader.close()
+        fakes.wait_until(lambda: not any(t.is_alive() for t in made),
+                         'every reader has ended')
+        fakes.wait_until(lambda: self.node.opened == self.node.closed,
+                         'every connection is closed')
+
+
+class TestFrozenLibvirt(testtools.TestCase):
     def setUp(self):
         super().setUp()
         self.node = fakes.Libvirt(fakes.Domain(1, RUNNING))
-        self.addCleanup(self.node.released.set)
-        self.reader = self.node.inspector(timeout_s=0.1, max_stuck=2)
+        self.addCleanup(self.node.thaw)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=5)
 
-    def test_a_call_that_hangs_is_left_behind_and_counted(self):
-        self.node.hang.set()
-        self.assertEqual('libvirt did not answer within 0.1 s',
-                         self.reader.read().error)
-        self.assertEqual(1, self.reader.stuck)
+    def test_it_is_said_of_libvirt_and_not_of_its_guests(self):
+        self.reader.read()
+        self.node.freeze()
+        snapshot = self.reader.read()
+        self.assertEqual(({}, 'libvirt did not answer within 0.1 s'),
+                         (snapshot.records, snapshot.error))
 
-    def test_the_next_read_has_a_thread_and_connection_of_its_own(self):
-        self.node.hang.set()
-        self.reader.read()
-        self.node.hang.clear()
-        self.assertEqual([fakes.uuid_of(1)], list(self.reader.read().records))
-        self.assertEqual((2, 1), (self.node.opened, self.reader.stuck))
+    def test_no_cycle_adds_a_call_to_the_first_two(self):
+        self.node.freeze()
+        for _ in range(5):
+            self.assertIsNotNone(self.reader.read().error)
+        self.assertEqual((2, 2), (self.reader.stuck, len(self.node.calls)))
 
-    def test_no_more_calls_are_left_behind_than_allowed(self):
-        self.node.hang.set()
+    def test_it_is_back_in_the_first_cycle_after_it_returns(self):
+        self.node.freeze()
         self.reader.read()
-        self.reader.read()
-        self.assertEqual(
-            '2 calls to libvirt are stuck, as many as '
-            '[memstat]max_stuck_reads allows', self.reader.read().error)
-        self.assertEqual((2, 2), (self.node.count('stats'),
-                                  self.reader.stuck))
-
-    def test_calls_that_return_after_all_are_forgotten_and_closed(self):
-        self.node.hang.set()
-        self.reader.read()
-        self.reader.read()
-        self.node.hang.clear()
-        self.node.released.set()
+        self.node.thaw()
         fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
-        fakes.wait_until(lambda: self.node.closed == 2, 'both are closed')
-        self.assertIsNone(self.reader.read().error)
-
-    def test_readers_are_daemons_and_end_when_closed(self):
-        before = set(threading.enumerate())
-        self.reader.read()
-        made = set(threading.enumerate()) - before
-        self.assertEqual([True], [thread.daemon for thread in made])
-        self.reader.close()
-        fakes.wait_until(lambda: not any(t.is_alive() for t in made),
-                         'the reader has ended')
-        self.assertEqual(1, self.node.closed)
+        self.assertEqual([1], answered(self.reader.read()))
 
 
 class TestLiveXML(testtools.TestCase):
