@@ -63,8 +63,11 @@ def _util(guest: monitor.Guest) -> float | None:
 
 
 def _balloon(guest: monitor.Guest) -> float | None:
-    reading = guest.reading
-    return None if reading is None else _mib(stats.balloon_kib(reading))
+    """libvirt's own record; of a guest that is unreachable not always read."""
+    if (guest.reading is None
+            or guest.verdict.status is status.Status.UNREACHABLE):
+        return None
+    return _mib(stats.balloon_kib(guest.reading))
 
 
 def _resident(guest: monitor.Guest) -> float | None:

@@ -227,17 +227,20 @@ class Agent:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd='/', env=environment)
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """SIGTERM, and SIGKILL after ``timeout`` seconds."""
+    def stop(self, timeout: float = 10.0) -> int | None:
+        """SIGTERM, and SIGKILL after ``timeout`` seconds.
+
+        :returns: the agent's exit status; None when it did not run
+        """
         process, self._process = self._process, None
         if process is None:
-            return
+            return None
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+        return process.wait()
 
     def close(self) -> None:
         """Stop the agent and remove all that it wrote."""

@@ -161,6 +161,12 @@ class Node:
         return 'qemu:///system?socket=%s' % self._daemon.socket_ro
 
     @property
+    def admin_uri(self) -> str:
+        """For virt-admin: libvirtd's own view of its clients and workers."""
+        return 'libvirtd:///system?socket=%s' % (
+            self.socket_ro.with_name('libvirt-admin-sock'))
+
+    @property
     def connection(self) -> libvirt.virConnect:
         """A read-write connection; a new one if the last is dead."""
         with self._lock:
@@ -190,8 +196,9 @@ class Node:
         return self._daemon.pid
 
     def start_daemon(self) -> None:
-        """Start libvirtd again; it finds the guests that run."""
-        self._daemon.start()
+        """Start libvirtd again, if it has ended; it finds the guests."""
+        if not self._daemon.runs:
+            self._daemon.start()
 
     def stop_daemon(self) -> None:
         """End libvirtd as a package upgrade does; guests go on."""

@@ -1,0 +1,225 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""QEMUs and a libvirtd that do not answer, by SIGSTOP and SIGCONT."""
+
+import os
+import subprocess
+import time
+
+import libvirt
+
+import tests.node as node
+from memstat_pollster import inspector
+from tests.functional import base
+from tests.node import agent as polling
+
+#: read_timeout of these tests, its default.
+TIMEOUT_S = 5
+
+
+class FrozenTest(base.FunctionalTest):
+    def fleet(self, count, period=1):
+        """So many healthy scripted guests that answer."""
+        guests = [self.scripted(f'g{n}', attach=True, period=period)
+                  for n in range(count)]
+        for guest in guests:
+            guest.driver.push(node.linux_stats(
+                501760, 131072, avail_kib=262144, caches_kib=65536))
+        self.node.answer()
+        return guests
+
+    def freeze(self, *guests):
+        for guest in guests:
+            guest.freeze()
+            self.addCleanup(self.thaw, guest)
+
+    @staticmethod
+    def thaw(guest):
+        try:
+            guest.thaw()
+        except ProcessLookupError:
+            pass  # destroyed meanwhile
+
+    def inspector(self, **options):
+        found = inspector.Inspector(self.node.ro_uri, timeout_s=TIMEOUT_S,
+                                    **options)
+        self.addCleanup(found.close)
+        return found
+
+    def workers_in_use(self):
+        """Of libvirtd's own count: all workers less the free ones."""
+        found = subprocess.run(
+            ['virt-admin', '-c', self.node.admin_uri,
+             'server-threadpool-info', 'libvirtd'],
+            check=True, capture_output=True, text=True).stdout
+        numbers = {key.strip(): int(value) for key, _, value in (
+            line.partition(':') for line in found.splitlines())
+            if value.strip()}
+        return numbers['nWorkers'] - numbers['freeWorkers']
+
+    def wait_returned(self, reader):
+        node.wait_for(lambda: reader.stuck == 0, 30, 'no call is stuck')
+
+    @staticmethod
+    def answered(snapshot, guests):
+        return [not snapshot.records[guest.uuid].busy for guest in guests]
+
+
+class TestFrozenGuests(FrozenTest):
+    def test_healthy_guests_are_read_in_every_cycle(self):
+        """With 1, 2 and 4 frozen of 12, one call of libvirtd's for each."""
+        guests = self.fleet(12)
+        for frozen in ([3], [0, 7], [1, 4, 5, 11]):
+            reader = self.inspector()
+            reader.read()
+            idle = self.workers_in_use()
+            self.freeze(*(guests[n] for n in frozen))
+            expected = [n not in frozen for n in range(12)]
+            for _ in range(3):
+                began = time.monotonic()
+                snapshot = reader.read()
+                took = time.monotonic() - began
+                self.assertEqual(expected, self.answered(snapshot, guests))
+                self.assertLess(took, TIMEOUT_S + 1)
+                self.assertEqual(len(frozen), reader.stuck)
+                self.assertEqual(len(frozen), self.workers_in_use() - idle)
+            for n in frozen:
+                guests[n].thaw()
+            self.wait_returned(reader)
+            self.assertEqual([True] * 12,
+                             self.answered(reader.read(), guests))
+
+    def test_all_frozen_at_once_stay_within_the_bound(self):
+        guests = self.fleet(12)
+        reader = self.inspector()
+        reader.read()
+        idle = self.workers_in_use()
+        self.freeze(*guests)
+        for _ in range(3):
+            snapshot = reader.read()
+            self.assertEqual([False] * 12, self.answered(snapshot, guests))
+            self.assertIsNone(snapshot.error)
+            self.assertEqual(5, reader.stuck)
+            self.assertEqual(5, self.workers_in_use() - idle)
+        for guest in guests:
+            guest.thaw()
+        self.wait_returned(reader)
+        self.assertEqual([True] * 12, self.answered(reader.read(), guests))
+
+    def test_other_clients_are_served_meanwhile(self):
+        guests = self.fleet(4)
+        reader = self.inspector()
+        reader.read()
+        self.freeze(guests[1])
+        reader.read()
+        other = libvirt.openReadOnly(self.node.ro_uri)
+        self.addCleanup(other.close)
+        for _ in range(5):
+            began = time.monotonic()
+            found = other.lookupByUUIDString(guests[2].uuid).memoryStats()
+            self.assertLess(time.monotonic() - began, 1)
+            self.assertEqual(501760, found['available'])
+
+    def test_a_qemu_killed_while_it_is_read_is_just_gone(self):
+        guests = self.fleet(3)
+        reader = self.inspector()
+        reader.read()
+        self.freeze(guests[1])
+        reader.read()
+        os.kill(guests[1].qemu_pid, 9)
+        self.wait_returned(reader)
+        snapshot = node.wait_for(
+            lambda: next((s for s in [reader.read()]
+                          if not s.records[guests[1].uuid].reading.running),
+                         None), 10, 'libvirt has seen it end')
+        self.assertIsNone(snapshot.records[guests[1].uuid].reading.rss_kib)
+        self.assertEqual([True, True],
+                         self.answered(snapshot, guests[::2]))
+
+
+class TestLibvirtd(FrozenTest):
+    def setUp(self):
+        super().setUp()
+        self.guests = self.fleet(2)
+        self.reader = self.inspector()
+        self.assertIsNone(self.reader.read().error)
+
+    def assertBack(self):
+        snapshot = self.reader.read()
+        self.assertEqual((None, [True, True]), (
+            snapshot.error, self.answered(snapshot, self.guests)
+            if not snapshot.error else None))
+
+    def test_restarted_between_two_cycles_no_cycle_is_lost(self):
+        before = len(os.listdir('/proc/self/fd'))
+        for _ in range(3):
+            self.node.restart_daemon()
+            self.assertBack()
+        self.assertLess(len(os.listdir('/proc/self/fd')) - before, 4)
+
+    def test_killed_and_away(self):
+        self.addCleanup(self.node.start_daemon)
+        self.node.kill_daemon()
+        for _ in range(3):
+            self.assertEqual({}, self.reader.read().records)
+        self.assertEqual(0, self.reader.stuck)
+        self.node.start_daemon()
+        self.assertBack()
+
+    def test_frozen_itself(self):
+        self.addCleanup(self.node.thaw_daemon)
+        self.node.freeze_daemon()
+        for _ in range(4):
+            self.assertIsNotNone(self.reader.read().error)
+        self.assertEqual(2, self.reader.stuck)
+        self.node.thaw_daemon()
+        self.wait_returned(self.reader)
+        self.assertBack()
+
+    def test_frozen_while_it_is_opened(self):
+        reader = self.inspector()
+        self.addCleanup(self.node.thaw_daemon)
+        self.node.freeze_daemon()
+        self.assertIsNotNone(reader.read().error)
+        self.node.thaw_daemon()
+        self.wait_returned(reader)
+        self.assertIsNone(reader.read().error)
+
+
+class TestAgent(FrozenTest):
+    def test_the_agent_stops_while_calls_are_stuck(self):
+        """With the discovery of the agent, which never asks QEMU."""
+        guests = self.fleet(4, period=5)
+        agent = polling.Agent(self.node.ro_uri,
+                              options={'memstat': {'boot_grace': 5}})
+        self.addCleanup(agent.close)
+        agent.start()
+        agent.wait_status(guests[0].uuid, 'reporting')
+        self.freeze(*guests[1:3])
+        for guest in guests[1:3]:
+            samples = agent.wait_status(guest.uuid, 'unreachable')
+            self.assertEqual({'memory.balloon.status'}, set(samples))
+        cycles = agent.wait_cycles(4)[-3:]
+        for cycle in cycles:
+            self.assertIn('memory.usage', cycle[guests[0].uuid])
+            self.assertIn('memory.usage', cycle[guests[3].uuid])
+        self.assertEqual(2, sum('unreachable' in line
+                                for line in agent.said('WARNING')))
+        for guest in guests[1:3]:
+            guest.thaw()
+        for guest in guests[1:3]:
+            agent.wait_status(guest.uuid, 'reporting')
+        self.freeze(*guests)
+        agent.wait_status(guests[0].uuid, 'unreachable')
+        began = time.monotonic()
+        self.assertEqual(0, agent.stop(timeout=5.0))
+        self.assertLess(time.monotonic() - began, 5.0)
