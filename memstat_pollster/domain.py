@@ -89,7 +89,7 @@ def parse(xml: str) -> Domain:
     try:
         root = etree.fromstring(xml.encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
-        raise InvalidDomainXML(str(exc)) from exc
+        raise InvalidDomainXML(' '.join(str(exc).split())) from exc
     if root.tag != 'domain':
         raise InvalidDomainXML(f'the root element is {root.tag!r}, '
                                f'not domain')
@@ -156,9 +156,9 @@ def _guest_os(root: etree._Element) -> GuestOS:
         for word in ('cirros', 'freebsd'):
             if word in identity:
                 return GuestOS(word)
-        if 'linux' in identity or any(
-                f'//{distro}' in identity or f'.{distro}.' in identity
-                for distro in LINUX_DISTROS):
+        # http://redhat.com/rhel/9.4, http://centos.org/centos-stream/10
+        if 'linux' in identity or any(f'/{distro}' in identity
+                                      for distro in LINUX_DISTROS):
             return GuestOS.LINUX
     if root.find('features/hyperv') is not None:
         return GuestOS.WINDOWS

@@ -71,6 +71,7 @@ class _Seen:
     last_update_s: int | None = None
     held_since: float = 0.0
     read_at: float = 0.0
+    wall_at: float = 0.0
     proven: bool = True
 
 
@@ -82,8 +83,9 @@ class Readings:
     old as the time their stamp has been seen (a stamp that a step back made
     look new still goes stale), and when the stamp has moved since the last
     reading they are at most as old as that (a step forward makes no moving
-    guest stale for longer than one cycle).  A stamp in the future is not
-    believed until it moves.
+    guest stale for longer than one cycle).  A stamp in the future, or one
+    that moved while the clock was stepped back, is not believed until it
+    moves again.
     """
 
     def __init__(self) -> None:
@@ -127,9 +129,13 @@ class Readings:
         if stamp != known:
             seen.held_since = monotonic_s
         elapsed = monotonic_s - seen.read_at
-        seen.last_update_s, seen.read_at = stamp, monotonic_s
+        stepped_back = elapsed - (wall_s - seen.wall_at)
+        seen.last_update_s = stamp
+        seen.read_at, seen.wall_at = monotonic_s, wall_s
         if moved:
-            seen.proven = True
+            # After a step back the stamp may be of the old clock, and so
+            # look newer than it is.
+            seen.proven = stepped_back <= FUTURE_SLACK_S
         held = monotonic_s - seen.held_since
         age = None
         if stamp:
@@ -162,7 +168,9 @@ class Journal:
     """Which verdict on which guest the operator has been told.
 
     A verdict is told when it has held for a second reading; an immediate one
-    at once.  A quiet one is no news: it neither is told nor changes what was.
+    at once, unless something else is wrong with the guest already: a hostile
+    guest must not choose how often it is written about.  A quiet one is no
+    news: it neither is told nor changes what was.
 
     :param normal: what a guest counts as until something else is told
     :param quiet: verdicts that are never told
@@ -185,11 +193,12 @@ class Journal:
         """Take in one verdict; True when it has to be told now."""
         if verdict in self._quiet:
             return False
-        if verdict == self._told.get(uuid, self._normal):
+        told = self._told.get(uuid, self._normal)
+        if verdict == told:
             self._candidates.pop(uuid, None)
             return False
-        if (verdict not in self._immediate
-                and self._candidates.get(uuid) != verdict):
+        at_once = verdict in self._immediate and told == self._normal
+        if not at_once and self._candidates.get(uuid) != verdict:
             self._candidates[uuid] = verdict
             return False
         self._candidates.pop(uuid, None)

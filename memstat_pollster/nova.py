@@ -79,11 +79,11 @@ def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
     paths = list(files)
     for path in files:
         directory = path + '.d'
-        try:
-            os.listdir(directory)
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.isdir(directory):
+            # Not there, or below a directory that hides FILE as well, of
+            # which that is said already.
             continue
-        except OSError:
+        if not os.access(directory, os.R_OK | os.X_OK, effective_ids=True):
             paths.append(directory)
             continue
         paths += sorted(glob.glob(os.path.join(glob.escape(directory),
@@ -104,7 +104,8 @@ def _read_one(path: str) -> tuple[int | None, str | None]:
     conf.register_opt(cfg.IntOpt(NAME), group=GROUP)
     try:
         conf([], project='nova', prog='nova-compute',
-             default_config_files=[path], default_config_dirs=[])
+             default_config_files=[path], default_config_dirs=[],
+             use_env=False)
         return conf[GROUP][NAME], None
     except cfg.ConfigFilesPermissionDeniedError:
         return None, f'{path} cannot be read: Permission denied'

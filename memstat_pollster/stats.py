@@ -61,8 +61,9 @@ class Reading:
     :ivar state: virDomainState, from libvirt's own memory
     :ivar reason: why it is in that state (virDomainRunningReason and kin)
     :ivar current_kib: memory given to the guest, as libvirt keeps it from
-        QEMU's last balloon event; not the guest's ``actual`` register, which
-        a hostile guest can set to anything
+        QEMU's last balloon event.  That event says what the guest wrote into
+        its ``actual`` register: a hostile guest can claim to have given back
+        any amount (measured: 2**32 - 1 pages make it 18014381330137092)
     :ivar maximum_kib: the most memory the guest can have, from its XML
     :ivar rss_kib: memory of the QEMU process on the host; None when 0, which
         is what libvirt says of a QEMU killed while it was being read

@@ -46,6 +46,9 @@ class Status(enum.IntEnum):
         return self.name.lower()
 
 
+#: libvirt keeps a period in a C int (virDomainMemballoonDef).
+MAX_PERIOD_S: typing.Final = 2**31 - 1
+
 #: No news for an operator: a guest that starts, or that somebody stopped.
 QUIET: typing.Final = frozenset((Status.STARTING, Status.NOT_RUNNING))
 #: Told at the first reading; every other status at the second.
@@ -89,7 +92,8 @@ class Evidence:
     def stale_after_s(self) -> float:
         """How old this guest's numbers may be, by its period in force."""
         period = (self.domain.period_s or 0) if self.domain else 0
-        return float(period * self.thresholds.stale_after_periods)
+        return float(min(period, MAX_PERIOD_S)
+                     * self.thresholds.stale_after_periods)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +107,8 @@ class Verdict:
 def _unreachable(seen: Evidence) -> str | None:
     if seen.reading is None:
         return seen.trouble or 'libvirt said nothing of this guest'
+    if seen.reading.state is None:
+        return 'libvirt gave no state'
     if not seen.reading.running:
         # That it does not run libvirt knows without asking QEMU.
         return None
@@ -120,8 +126,8 @@ def _not_running(seen: Evidence) -> str | None:
     reading = seen.reading
     if reading is None or reading.running:
         return None
-    return 'the guest is ' + stats.STATE_WORDS.get(
-        -1 if reading.state is None else reading.state, 'not running')
+    word = stats.STATE_WORDS.get(reading.state or 0, 'not running')
+    return f'the guest is {word}'
 
 
 def _no_device(seen: Evidence) -> str | None:

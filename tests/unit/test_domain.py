@@ -209,8 +209,10 @@ class TestGuestOS(testtools.TestCase):
 
     def test_os_distro_is_closer_than_os_type(self):
         """A cirros image says os_type=linux too."""
-        self.assertEqual('cirros',
-                         _system(os_type='linux', os_distro='cirros'))
+        self.assertEqual(
+            ['cirros', 'freebsd'],
+            [_system(os_type='linux', os_distro='cirros'),
+             _system(os_type='windows', os_distro='freebsd')])
 
     def test_both_of_novas_namespaces(self):
         self.assertEqual('freebsd', domain.parse(_xml(metadata=_nova(
@@ -223,15 +225,15 @@ class TestGuestOS(testtools.TestCase):
             'http://cirros-cloud.net/cirros/0.6': 'cirros',
             'http://freebsd.org/freebsd/14.0': 'freebsd',
             'http://ubuntu.com/ubuntu/24.04': 'linux',
-            'http://redhat.com/rhel/9.4': 'unknown',
+            'http://redhat.com/rhel/9.4': 'linux',
+            'http://suse.com/sles/15.6': 'linux',
+            'http://fedoraproject.org/fedora/41': 'linux',
             'http://centos.org/centos-stream/10': 'linux',
             'http://debian.org/debian/12': 'linux',
             'http://libosinfo.org/linux/2022': 'linux',
             'http://openbsd.org/openbsd/7.5': 'unknown',
             '': 'unknown',
         }
-        # Red Hat's own host name holds no distribution's.
-        identities['http://redhat.com/rhel/9.4'] = 'linux'
         self.assertEqual(identities, {
             identity: domain.parse(
                 _xml(metadata=_libosinfo(identity))).guest_os.value

@@ -71,7 +71,7 @@ BELOW = {
     'status': {'stats', 'history', 'domain'},
     'nova': set(),
     'opts': set(),
-    'inspector': set(),
+    'inspector': {'stats'},
     'monitor': {'stats', 'domain', 'history', 'status', 'nova', 'inspector'},
     'builtin': set(),
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',

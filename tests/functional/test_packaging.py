@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A clone, an sdist and a wheel all build, and what they install works."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import tarfile
+
+import fixtures
+import testtools
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+
+LOAD = """
+from importlib import metadata
+for entry in sorted(metadata.entry_points(group='ceilometer.poll.compute'),
+                    key=lambda entry: entry.name):
+    if entry.dist.name == 'memstat-pollster':
+        print(entry.name, entry.load().meter.name)
+"""
+
+
+class TestPackaging(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.directory = pathlib.Path(
+            self.useFixture(fixtures.TempDir()).path)
+
+    def run_python(self, python, *arguments, **options):
+        """What a command prints; its errors are in the failure."""
+        done = subprocess.run(
+            [str(python), *map(str, arguments)], text=True,
+            capture_output=True, cwd=options.pop('cwd', '/'), **options)
+        if done.returncode:
+            self.fail(f'{arguments}: {done.stdout}\n{done.stderr}')
+        return done.stdout
+
+    def venv(self, name):
+        self.run_python(sys.executable, '-m', 'venv', self.directory / name)
+        return self.directory / name / 'bin' / 'python'
+
+    def pip(self, python, *arguments, **options):
+        return self.run_python(python, '-m', 'pip', '--quiet',
+                               '--disable-pip-version-check', *arguments,
+                               **options)
+
+    def test_clone_sdist_and_wheel(self):
+        python = self.venv('clean')
+        self.pip(python, 'install', 'build')
+        clone = self.directory / 'clone'
+        subprocess.run(['git', 'clone', '--quiet', CHECKOUT, clone],
+                       check=True)
+        environment = {key: value for key, value in os.environ.items()
+                       if key != 'PBR_VERSION'}
+        dist = self.directory / 'dist'
+        # An sdist, and the wheel from that sdist, as build does by default.
+        self.run_python(python, '-m', 'build', '--outdir', dist, clone,
+                        env=environment)
+        (sdist,) = dist.glob('*.tar.gz')
+        (wheel,) = dist.glob('*.whl')
+        version = wheel.name.split('-')[1]
+        self.assertThat(version, testtools.matchers.StartsWith('1.0.0'))
+        with tarfile.open(sdist) as archive:
+            names = {name.partition('/')[2] for name in archive.getnames()}
+        self.assertTrue({'README.rst', 'LICENSE', 'setup.cfg', 'tools/demo',
+                         'tests/node/node.py', 'etc/polling.yaml',
+                         'memstat_pollster/pollsters.py'} <= names, names)
+
+        self.pip(python, 'install', 'ceilometer==27.0.0', wheel)
+        meters = ['memory', 'memory.available', 'memory.balloon.status',
+                  'memory.resident', 'memory.stats.age', 'memory.swap.in',
+                  'memory.swap.out', 'memory.unused', 'memory.usable',
+                  'memory.usage', 'memory.util']
+        self.assertEqual([f'{meter} {meter}' for meter in meters],
+                         self.run_python(python, '-c', LOAD).splitlines())
+        listed = self.run_python(
+            python.with_name('oslo-config-generator'),
+            '--namespace', 'memstat_pollster', '--wrap-width', '79')
+        self.assertEqual(
+            (CHECKOUT / 'etc/memstat-pollster.conf.sample').read_text(),
+            listed)
+        self.assertEqual(
+            {'polling.yaml', 'memstat-pollster.conf.sample',
+             'memstat-pollster-config-generator.conf'},
+            set(os.listdir(self.directory / 'clean/share/memstat-pollster')))
