@@ -16,9 +16,15 @@ Each class has one agent and the guests that its tests look at.  The table in
 doc/source/statuses.rst names the test of each signature.
 """
 
+import threading
+import time
+
+import libvirt
+
 from tests import node
 from tests.functional import published
 from tests.functional.published import mib
+from tests.node import agent as polling
 
 HEALTHY = 'fresh and possible'
 NEVER = 'the guest has never reported: no balloon driver speaks'
@@ -307,3 +313,340 @@ class TestFallsSilent(published.SharedAgentTest):
         self.assertEqual(
             self.line('INFO', self.unloaded, 'reporting', HEALTHY),
             self.said_of(self.unloaded)[-1])
+
+
+class TestPeriodChanges(published.SharedAgentTest):
+    """Freshness follows the period in force, which a client may change."""
+
+    @classmethod
+    def make_guests(cls):
+        cls.zero = cls.new_scripted('zero', mib(411, 81, 211))
+        cls.given = cls.new_scripted('given', mib(412, 82, 206), period=None)
+        cls.raised = cls.new_scripted('raised', mib(413, 83, 213))
+        cls.lowered = cls.new_scripted('lowered', mib(414, 84, 214),
+                                       period=60, answers=False)
+
+    @classmethod
+    def set_period(cls, guest, seconds):
+        guest.domain.setMemoryStatsPeriod(
+            seconds, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+    @classmethod
+    def happen(cls):
+        cls.agent.wait_status(cls.zero.uuid, 'reporting')
+        cls.agent.wait_status(cls.raised.uuid, 'reporting')
+        cls.set_period(cls.zero, 0)
+        cls.set_period(cls.raised, 5)
+
+    def age_of(self, guest, cycles):
+        """The age of a reporting guest in the newest cycle; else None."""
+        samples = cycles[-1].get(guest.uuid, {})
+        if published.word(samples) != 'reporting':
+            return None
+        return samples['memory.stats.age'].volume
+
+    def test_period_0_set_live(self):
+        self.assertEqual(411 * 1024,
+                         self.zero.domain.memoryStats()['available'])
+        self.check(self.zero, 'stats_disabled', 'its live XML has a '
+                   'memballoon without a statistics period',
+                   set_period(self.zero), age='frozen')
+        self.assertEqual(['reporting', 'stats_disabled'],
+                         self.words(self.zero))
+
+    def test_period_set_live_as_the_remedy_says(self):
+        self.settled(self.given, 'stats_disabled')
+        self.set_period(self.given, 1)
+        samples = self.settled(self.given, 'reporting')
+        self.assertPublished(
+            self.given, samples, 'reporting', HEALTHY, source='usable',
+            age='fresh', numbers={
+                'memory.available': 412.0, 'memory.usable': 206.0,
+                'memory.unused': 82.0, 'memory.usage': 206.0,
+                'memory.util': 50.0, 'memory.swap.in': 0.0,
+                'memory.swap.out': 0.0})
+        self.assertEqual(
+            self.line('INFO', self.given, 'reporting', HEALTHY),
+            self.said_of(self.given)[-1])
+
+    def test_period_raised_live(self):
+        """An age that the old period called stale is fresh by the new."""
+        self.agent.wait_for(
+            lambda cycles: (self.age_of(self.raised, cycles) or 0) > 3.5,
+            'numbers older than three of the first periods')
+        self.agent.wait_cycles(3)
+        self.assertEqual(['reporting'], self.words(self.raised))
+        self.assertEqual([], self.said_of(self.raised))
+
+    def test_period_lowered_live(self):
+        """An age that the old period called fresh is stale by the new."""
+        self.agent.wait_for(
+            lambda cycles: (self.age_of(self.lowered, cycles) or 0) > 3.5,
+            'numbers older than three of the second periods')
+        self.assertEqual(['reporting'], self.words(self.lowered))
+        self.set_period(self.lowered, 1)
+        self.check(self.lowered, 'stale', SILENT, 'see that the guest is '
+                   'alive; in Linux reload virtio_balloon, in Windows '
+                   'restart the service BalloonService', age='frozen')
+        found, = [line for line in self.agent.said()
+                  if self.lowered.uuid in line]
+        self.assertIn('more than 3 s', found)
+
+
+class TestPaused(published.SharedAgentTest):
+    """A guest that somebody paused is no news, before and after."""
+
+    @classmethod
+    def make_guests(cls):
+        cls.guest = cls.new_scripted('guest', mib(415, 85, 215))
+
+    def test_paused_and_resumed(self):
+        self.agent.wait_status(self.guest.uuid, 'reporting')
+        self.guest.domain.suspend()
+        self.addCleanup(self.settled, self.guest, 'reporting')
+        self.check(self.guest, 'not_running', 'the guest is paused',
+                   level=None, age='frozen')
+        # Long enough for what it sent before to be out of date.
+        self.agent.wait_for(
+            lambda cycles: cycles[-1][self.guest.uuid][
+                'memory.stats.age'].volume > 5, 'old numbers')
+        self.guest.driver.set(mib(415, 35, 115))
+        before = len(self.history(self.guest))
+        self.guest.domain.resume()
+        self.check(self.guest, 'reporting', HEALTHY, level=None,
+                   age='fresh', source='usable', numbers={
+                       'memory.available': 415.0, 'memory.usable': 115.0,
+                       'memory.unused': 35.0, 'memory.usage': 300.0,
+                       'memory.util': 100 * 300 / 415,
+                       'memory.swap.in': 0.0, 'memory.swap.out': 0.0})
+        after = self.history(self.guest)[before:]
+        self.assertEqual({115.0}, {
+            samples['memory.usable'].volume for samples in after
+            if 'memory.usable' in samples})
+        self.assertIn(self.words(self.guest), (
+            ['reporting', 'not_running', 'reporting'],
+            ['reporting', 'not_running', 'starting', 'reporting']))
+
+
+class TestReplayed(published.SharedAgentTest):
+    """Old numbers under a new time stamp, which QEMU makes of a save file.
+
+    The guest eats memory right after it has answered, and is moved before
+    it answers again: what libvirt says then is known to be untrue.
+    """
+
+    PERIOD_S = 4
+    EATEN_MIB = 24
+    memstat = {'boot_grace': 30}
+
+    @classmethod
+    def make_guests(cls):
+        cls.saved = cls.new_linux('saved', period=cls.PERIOD_S)
+        cls.migrated = cls.new_linux('migrated', period=cls.PERIOD_S)
+        cls.saved.wait_ready()
+        cls.migrated.wait_ready()
+
+    def eat_unseen(self, guest):
+        """Let a guest eat between two answers; what it last told, in KiB."""
+        self.agent.wait_status(guest.uuid, 'reporting')
+        stamp = guest.domain.memoryStats()['last_update']
+        told = node.wait_for(
+            lambda: self.newer_than(guest.domain, stamp), 20, 'an answer')
+        guest.command(f'eat {self.EATEN_MIB}', '^ATE')
+        return told
+
+    @staticmethod
+    def newer_than(domain, stamp):
+        told = domain.memoryStats()
+        return told if told['last_update'] > stamp else None
+
+    def replay(self, domain, told, moved_s):
+        """Watch libvirt until the guest has answered; what it said before.
+
+        :param moved_s: when the guest was restored or migrated
+        """
+        first = domain.memoryStats()
+        self.assertEqual(told['usable'], first['usable'])
+        self.assertGreaterEqual(first['last_update'], int(moved_s))
+        answer = node.wait_for(
+            lambda: self.newer_than(domain, first['last_update']), 30,
+            'an answer')
+        self.assertGreater(told['usable'] - answer['usable'],
+                           (self.EATEN_MIB - 1) * 1024)
+        self.assertGreaterEqual(
+            answer['last_update'] - first['last_update'], 2)
+
+    def assertNeverOld(self, told, samples):
+        """Not one of these samples has what the guest told before."""
+        for each in samples:
+            if 'memory.usable' in each:
+                self.assertGreater(
+                    told['usable'] / 1024 - each['memory.usable'].volume,
+                    self.EATEN_MIB - 1)
+                self.assertEqual('reporting', published.word(each))
+
+    def test_saved_and_restored(self):
+        guest = self.saved
+        told = self.eat_unseen(guest)
+        guest.domain.managedSave()
+        before = len(self.agent.wait_for(
+            lambda cycles: cycles if guest.uuid not in cycles[-1] else None,
+            'a cycle without the guest'))
+        self.agent.wait_cycles(self.PERIOD_S)
+        restored_s = time.time()
+        guest.start()
+        self.replay(guest.domain, told, restored_s)
+        self.settled(guest, 'reporting')
+        after = [cycle[guest.uuid] for cycle in self.agent.cycles()[before:]
+                 if guest.uuid in cycle]
+        starting = [each for each in after
+                    if published.word(each) == 'starting']
+        self.assertGreaterEqual(len(starting), 2)
+        for each in starting:
+            self.assertPublished(
+                guest, each, 'starting', 'its time stamp is not yet known '
+                'to be its own: the guest may have been restored, migrated '
+                'or resumed, or the clock was set, since it was last seen '
+                'to answer', memory=128.0)
+        self.assertNeverOld(told, after)
+        self.assertEqual([], self.said_of(guest))
+
+    def test_migrated_live(self):
+        guest = self.migrated
+        other = node.Node()
+        other.start()
+        self.addCleanup(other.stop)
+        agent = polling.Agent(other.ro_uri, options={'memstat': self.memstat})
+        self.addCleanup(agent.close)
+        agent.start()
+        agent.wait_log('Polling pollster')
+        told = self.eat_unseen(guest)
+        guest.domain.migrateToURI3(
+            f'qemu+unix:///system?socket={other.directory}/sock/libvirt-sock',
+            {libvirt.VIR_MIGRATE_PARAM_URI:
+             f'unix://{other.directory}/migration'},
+            libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER
+            | libvirt.VIR_MIGRATE_UNSAFE)
+        migrated_s = time.time()
+        domain = other.connection.lookupByUUIDString(guest.uuid)
+        self.assertEqual([libvirt.VIR_DOMAIN_RUNNING,
+                          libvirt.VIR_DOMAIN_RUNNING_MIGRATED],
+                         domain.state())
+        self.replay(domain, told, migrated_s - 2)
+        agent.wait_status(guest.uuid, 'reporting')
+        self.assertNeverOld(told, [cycle[guest.uuid] for cycle
+                                   in agent.cycles() if guest.uuid in cycle])
+        words = self.words(guest, agent)
+        self.assertEqual(['starting', 'reporting'],
+                         [each for each in words if each != 'not_running'])
+        self.assertEqual([], self.said_of(guest, agent))
+
+
+class TestReboot(published.SharedAgentTest):
+    memstat = {'boot_grace': 30}
+
+    @classmethod
+    def make_guests(cls):
+        cls.guest = cls.new_linux('guest', period=5)
+        cls.guest.wait_ready()
+
+    def test_rebooting(self):
+        """What the last boot sent stands for as long as it is fresh."""
+        self.guest.command('eat 24', '^ATE')
+        eaten = self.guest.meminfo()['MemAvailable'] / 1024
+        self.agent.wait_for(lambda cycles: any(
+            abs(samples['memory.usable'].volume - eaten) < 1
+            for samples in self.history(self.guest)
+            if 'memory.usable' in samples), 'what it has eaten')
+        stamp = self.guest.domain.memoryStats()['last_update']
+        self.guest.command('reboot', '^REBOOTING')
+        self.assertEqual(stamp,
+                         self.guest.domain.memoryStats()['last_update'])
+        self.guest.wait_ready()
+        self.agent.wait_for(
+            lambda cycles: cycles[-1][self.guest.uuid][
+                'memory.usable'].volume > eaten + 20, 'the new boot')
+        self.assertEqual(['reporting'], self.words(self.guest))
+        self.assertEqual([], self.said_of(self.guest))
+
+
+class TestShutOff(published.SharedAgentTest):
+    """With and without [compute]report_stopped_instance_metrics."""
+
+    groups = {'compute': {'instance_discovery_method': 'libvirt_metadata',
+                          'report_stopped_instance_metrics': True}}
+
+    @classmethod
+    def make_guests(cls):
+        cls.stopped = cls.new_scripted('stopped', mib(416, 86, 216))
+        cls.running = cls.new_scripted('running', mib(417, 87, 217))
+
+    @classmethod
+    def happen(cls):
+        cls.without = cls.start_agent(options={'memstat': cls.memstat})
+        for agent in (cls.agent, cls.without):
+            agent.wait_status(cls.stopped.uuid, 'reporting')
+        cls.stopped.domain.destroy()
+
+    def test_shut_off_and_reported(self):
+        self.check(self.stopped, 'not_running', 'the guest is shut off',
+                   level=None, resident=False)
+
+    def test_shut_off_and_not_reported(self):
+        self.without.wait_for(
+            lambda cycles: self.stopped.uuid not in cycles[-1],
+            'a cycle without the guest')
+        for cycle in self.without.wait_cycles(3)[-3:]:
+            self.assertEqual({self.running.uuid}, set(cycle))
+        self.assertEqual(['reporting'],
+                         self.words(self.stopped, self.without))
+        self.assertEqual([], self.said_of(self.stopped, self.without))
+
+
+class TestBusy(published.SharedAgentTest):
+    """A guest whose job another client holds, in a call that is stuck."""
+
+    memstat = {'boot_grace': 4, 'read_timeout': 2}
+
+    @classmethod
+    def make_guests(cls):
+        cls.busy = cls.new_scripted('busy', mib(418, 88, 209))
+        cls.other = cls.new_scripted('other', mib(419, 89, 219))
+        cls.connection = libvirt.open(cls.node.rw_uri)
+        domain = cls.connection.lookupByUUIDString(cls.busy.uuid)
+        cls.busy.freeze()
+        cls.stuck = threading.Thread(target=domain.memoryStats, daemon=True)
+        cls.stuck.start()
+        node.wait_for(
+            lambda: cls.busy.domain.controlInfo()[0]
+            == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 10, 'a stuck call')
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.stuck.join(10)
+        cls.connection.close()
+        super().tearDownClass()
+
+    def test_another_job_holds_the_guest(self):
+        self.addCleanup(self.busy.thaw)
+        samples = self.settled(self.busy, 'unreachable')
+        detail = ('QEMU did not answer, or another job (a migration, a '
+                  'snapshot, a call that is stuck) holds the domain')
+        remedy = ('see whether QEMU hangs (storage, a stopped process) or a '
+                  'long job runs: "virsh domcontrol" and "virsh domjobinfo" '
+                  'of this guest')
+        self.assertPublished(self.busy, samples, 'unreachable', detail,
+                             remedy, resident=False)
+        self.assertEqual(
+            [self.line('WARNING', self.busy, 'unreachable', detail, remedy)],
+            self.said_of(self.busy))
+        # Nobody else is kept waiting.
+        self.assertEqual(['reporting'], self.words(self.other))
+        self.assertEqual(
+            {len(self.history(self.busy))},
+            {len(self.history(guest)) for guest in (self.busy, self.other)})
+        self.busy.thaw()
+        self.settled(self.busy, 'reporting')
+        self.assertEqual(
+            self.line('INFO', self.busy, 'reporting', HEALTHY),
+            self.said_of(self.busy)[-1])

@@ -13,7 +13,7 @@
 
 """What holds whatever a guest, a tenant or libvirt comes up with.
 
-Each property is tried with 2,000 examples, or as many as MEMSTAT_EXAMPLES
+Each property is tried with 3,000 examples, or as many as MEMSTAT_EXAMPLES
 says; with a tenth of that where files are read.  A long search, from the top
 of the checkout:
 
@@ -36,7 +36,7 @@ from memstat_pollster import nova
 from memstat_pollster import stats
 from memstat_pollster import status
 
-EXAMPLES = int(os.environ.get('MEMSTAT_EXAMPLES', '2000'))
+EXAMPLES = int(os.environ.get('MEMSTAT_EXAMPLES', '3000'))
 
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES, deadline=None, derandomize=False,
