@@ -100,7 +100,8 @@ def number(samples, name):
 def print_table(guests, cycle, stock):
     table = prettytable.PrettyTable(
         ['name', 'status', 'age s', 'used MiB', 'available MiB',
-         'stock used MiB', 'remedy'], align='l', hrules=prettytable.HRuleStyle.ALL)
+         'stock used MiB', 'remedy'], align='l',
+        hrules=prettytable.HRuleStyle.ALL)
     table.max_width['remedy'] = 46
     for name in ('age s', 'used MiB', 'available MiB', 'stock used MiB'):
         table.align[name] = 'r'

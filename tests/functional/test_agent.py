@@ -11,12 +11,12 @@
 # under the License.
 """The real ceilometer-polling agent with the plugin, on real guests."""
 
-from ceilometer import service
 from ceilometer.compute.virt.libvirt import inspector as stock
+from ceilometer import service
 import testtools
 
-from tests import node
 from tests.functional import base
+from tests import node
 from tests.node import agent as polling
 
 #: Between the guest's own answer and the record that QEMU has of it.
@@ -52,7 +52,8 @@ class TestHealthyLinux(AgentTest):
             return all(abs(value - own[key]) <= TOLERANCE_KIB
                        for value, key in zip(
                            kib(samples).values(),
-                           ('MemTotal', 'MemAvailable', 'MemFree')))
+                           ('MemTotal', 'MemAvailable', 'MemFree'),
+                           strict=True))
 
         def follows(own):
             return agent.wait_for(

@@ -17,9 +17,9 @@ import time
 
 import libvirt
 
-import tests.node as node
 from memstat_pollster import inspector
 from tests.functional import base
+from tests import node
 from tests.node import agent as polling
 
 #: read_timeout of these tests, its default.
