@@ -80,8 +80,8 @@ class Guest:
     memory: stats.Memory | None
 
     def __str__(self) -> str:
-        names = [printable(name) for name in (self.display_name, self.name)
-                 if name]
+        names = dict.fromkeys(printable(name) for name in (
+            self.display_name, self.name) if name)
         return f"{' / '.join(names) or 'guest'} ({self.uuid})"
 
 

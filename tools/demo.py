@@ -118,10 +118,23 @@ def print_table(guests, cycle, stock):
     print(table.get_string(), flush=True)
 
 
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end(number, _frame):
+    """Ctrl-C, kill or a closed terminal: stop everything, undisturbed.
+
+    Whoever is impatient, or signals the whole group, sends more than one.
+    """
+    for each in ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    say('interrupted: stopping everything')
+    sys.exit(128 + number)
+
+
 def main():
-    # The same end for kill, a closed terminal and Ctrl-C.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, lambda number, _: sys.exit(128 + number))
+    for each in ENDINGS:
+        signal.signal(each, end)
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         say('starting a private libvirtd')
@@ -159,8 +172,4 @@ def main():
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except KeyboardInterrupt:
-        say('interrupted: all stopped and removed')
-        sys.exit(130)
+    main()
