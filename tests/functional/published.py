@@ -141,6 +141,7 @@ class SharedAgentTest(base.FunctionalTest):
     @classmethod
     def new_linux(cls, name: str, **options: Any) -> node.LinuxGuest:
         """A Linux guest for all tests of the class; it may still boot."""
+        options.setdefault('display_name', f'Server {name}')
         name = f'{name}-{cls.__name__.lower()}'
         cls.addClassCleanup(cls._end, name)
         options.setdefault('wait', False)
@@ -156,6 +157,7 @@ class SharedAgentTest(base.FunctionalTest):
         :param answers: whether QEMU's later requests are answered
         :param features: bind a driver that knows these
         """
+        options.setdefault('display_name', f'Server {name}')
         name = f'{name}-{cls.__name__.lower()}'
         cls.addClassCleanup(cls._end, name)
         guest = cls.node.scripted(name, **options)

@@ -443,6 +443,7 @@ class TestReplayed(published.SharedAgentTest):
     def make_guests(cls):
         cls.saved = cls.new_linux('saved', period=cls.PERIOD_S)
         cls.migrated = cls.new_linux('migrated', period=cls.PERIOD_S)
+        cls.new_scripted('neighbour', mib(421, 91, 221))
         cls.saved.wait_ready()
         cls.migrated.wait_ready()
 
@@ -519,7 +520,8 @@ class TestReplayed(published.SharedAgentTest):
         agent = polling.Agent(other.ro_uri, options={'memstat': self.memstat})
         self.addCleanup(agent.close)
         agent.start()
-        agent.wait_log('Polling pollster')
+        other.scripted('neighbour')
+        agent.wait_cycles(1)
         told = self.eat_unseen(guest)
         guest.domain.migrateToURI3(
             f'qemu+unix:///system?socket={other.directory}/sock/libvirt-sock',
@@ -636,7 +638,7 @@ class TestBusy(published.SharedAgentTest):
                   'long job runs: "virsh domcontrol" and "virsh domjobinfo" '
                   'of this guest')
         self.assertPublished(self.busy, samples, 'unreachable', detail,
-                             remedy, resident=False)
+                             remedy, memory=None, resident=False)
         self.assertEqual(
             [self.line('WARNING', self.busy, 'unreachable', detail, remedy)],
             self.said_of(self.busy))
