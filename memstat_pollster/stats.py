@@ -206,12 +206,17 @@ def impossible(reading: Reading) -> tuple[str, ...]:
       one after the other within the guest, but on guests under load none
       ever passed the total: what the kernel keeps for itself is larger than
       what moves between two reads.
+    * A balloon holds neither less than nothing nor the whole machine.  A
+      driver counts the pages that it gave up, so one that makes
+      ``balloon.current`` more than the maximum, or 0, lies; QEMU and libvirt
+      pass on any 32 bits that it writes (measured).
     * Without a total, or with neither usable nor free memory beside it, the
       rest says nothing: no driver that is known sends such a record.
 
     :returns: an empty tuple when everything is possible
     """
     total, maximum = reading.available_kib, reading.maximum_kib
+    current = reading.current_kib
     if total is None:
         return ('no total memory (available)',)
     problems = []
@@ -219,9 +224,14 @@ def impossible(reading: Reading) -> tuple[str, ...]:
         problems.append(f'available {total} KiB is less than a page')
     if maximum is None:
         problems.append('libvirt gave no balloon.maximum to check against')
-    elif total > maximum:
-        problems.append(f'available {total} KiB is more than the '
-                        f'{maximum} KiB the guest can have')
+    else:
+        problems += [f'{name} {value} KiB is more than the {maximum} KiB '
+                     f'the guest can have'
+                     for name, value in (('available', total),
+                                         ('current', current))
+                     if value is not None and value > maximum]
+    if current == 0:
+        problems.append('current 0 KiB is no memory at all')
     for name, value in (('usable', reading.usable_kib),
                         ('unused', reading.unused_kib),
                         ('disk_caches', reading.disk_caches_kib)):

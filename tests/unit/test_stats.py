@@ -422,9 +422,9 @@ WORTH = {
         available_kib=500000, used_kib=250000, source='usable',
         usable_kib=250000, unused_kib=200000, swap_in_kib=None,
         swap_out_kib=None),
-    'actual of 2**64 bytes': stats.Memory(
-        available_kib=500000, used_kib=100000, source='usable',
-        usable_kib=400000, unused_kib=300000, swap_in_kib=0, swap_out_kib=0),
+    'actual of 2**64 bytes': (
+        'current 18014381330137092 KiB is more than the 524288 KiB the guest '
+        'can have',),
 }
 
 #: An honest guest of which no two numbers are alike.
@@ -652,6 +652,11 @@ class TestWorth(testtools.TestCase):
         self.assertEqual(
             ('disk_caches 4030414 KiB is more than available 4030413 KiB',),
             stats.impossible(_but(disk_caches_kib=4030414)))
+
+    def test_a_balloon_that_holds_all_memory_is_told(self):
+        self.assertEqual(('current 0 KiB is no memory at all',),
+                         stats.impossible(_but(current_kib=0)))
+        self.assertEqual((), stats.impossible(_but(current_kib=1)))
 
     def test_all_that_is_impossible_is_told(self):
         self.assertEqual(
