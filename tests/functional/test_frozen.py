@@ -11,13 +11,20 @@
 # under the License.
 """QEMUs and a libvirtd that do not answer, by SIGSTOP and SIGCONT."""
 
+import logging
 import os
 import subprocess
+import threading
 import time
 
+import fixtures
 import libvirt
+import testtools
 
 from memstat_pollster import inspector
+from memstat_pollster import monitor
+from memstat_pollster import nova
+from memstat_pollster import status
 from tests.functional import base
 from tests import node
 from tests.node import agent as polling
@@ -55,15 +62,18 @@ class FrozenTest(base.FunctionalTest):
         self.addCleanup(found.close)
         return found
 
-    def workers_in_use(self):
-        """Of libvirtd's own count: all workers less the free ones."""
+    def admin(self, command):
+        """What libvirtd says of itself: {name: number}."""
         found = subprocess.run(
-            ['virt-admin', '-c', self.node.admin_uri,
-             'server-threadpool-info', 'libvirtd'],
+            ['virt-admin', '-c', self.node.admin_uri, command, 'libvirtd'],
             check=True, capture_output=True, text=True).stdout
-        numbers = {key.strip(): int(value) for key, _, value in (
+        return {key.strip(): int(value) for key, _, value in (
             line.partition(':') for line in found.splitlines())
             if value.strip()}
+
+    def workers_in_use(self):
+        """Of libvirtd's own count: all workers less the free ones."""
+        numbers = self.admin('server-threadpool-info')
         return numbers['nWorkers'] - numbers['freeWorkers']
 
     def wait_returned(self, reader):
@@ -195,7 +205,98 @@ class TestLibvirtd(FrozenTest):
         self.assertIsNone(reader.read().error)
 
 
+class TestOutages(FrozenTest):
+    """As an operator sees them: by the log and by what is left over."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = self.fleet(2)
+        self.logger = self.useFixture(fixtures.FakeLogger(
+            level=logging.INFO, format='%(levelname)s %(message)s'))
+        self.reader = self.inspector()
+        self.monitor = monitor.Monitor(
+            self.reader, status.Thresholds(), lambda: nova.Wanted(10))
+        self.assertEqual({'reporting'}, self.words())
+
+    def words(self):
+        """The statuses of all guests in one cycle."""
+        cycle = self.monitor.cycle()
+        return {cycle.find(guest.uuid).verdict.status.word
+                for guest in self.guests}
+
+    @staticmethod
+    def left_over():
+        return threading.active_count(), len(os.listdir('/proc/self/fd'))
+
+    def test_a_socket_that_is_missing_for_600_cycles(self):
+        """Ten minutes at a cycle a second."""
+        self.addCleanup(self.node.start_daemon)
+        self.node.kill_daemon()
+        self.assertEqual({'unreachable'}, self.words())
+        before = self.left_over()
+        for _ in range(600):
+            self.assertEqual({'unreachable'}, self.words())
+        self.assertEqual(before, self.left_over())
+        self.node.start_daemon()
+        self.assertEqual({'reporting'}, self.words())
+        lines = self.logger.output.splitlines()
+        self.assertEqual(2, len(lines), lines)
+        self.assertThat(lines[0], testtools.matchers.MatchesRegex(
+            'WARNING libvirt at qemu:///.*; all guests of this node are '
+            'unreachable until it answers'))
+        self.assertThat(lines[1], testtools.matchers.MatchesRegex(
+            'INFO libvirt at qemu:///.* answers again'))
+
+    def test_no_connection_is_to_be_had(self):
+        """max_clients of libvirtd are there already."""
+        others = []
+        self.addCleanup(lambda: [each.close() for each in others])
+        self.node.restart_daemon()
+        limit = self.admin('server-clients-info')
+        # At the limit libvirtd takes no connection: whoever opens one hangs.
+        for _ in range(limit['nclients_max'] - limit['nclients']):
+            others.append(libvirt.openReadOnly(self.node.ro_uri))
+        self.assertEqual({'unreachable'}, self.words())
+        while others:
+            others.pop().close()
+        node.wait_for(lambda: self.words() == {'reporting'}, 20,
+                      'libvirtd takes connections again')
+
+    def test_the_right_to_use_the_socket_is_lost(self):
+        self.addCleanup(self.node.socket_ro.chmod, 0o777)
+        self.node.socket_ro.chmod(0o600)
+        said = polling.run_unprivileged(
+            'import sys\n'
+            'from memstat_pollster import inspector\n'
+            'print(inspector.Inspector(sys.argv[1]).read().error)\n',
+            self.node.ro_uri)
+        self.assertThat(said, testtools.matchers.Contains(
+            f"Failed to connect socket to '{self.node.socket_ro}': "
+            f"Permission denied"))
+
+
 class TestAgent(FrozenTest):
+    def test_a_source_of_its_own_interval_is_not_held_up(self):
+        """As etc/polling.yaml has it; Ceilometer's own cpu meter hangs."""
+        guests = self.fleet(3, period=5)
+        agent = polling.Agent(
+            self.node.ro_uri, sources=[
+                {'name': 'others', 'interval': 2, 'meters': ['cpu']}])
+        self.addCleanup(agent.close)
+        agent.start()
+        agent.wait_status(guests[0].uuid, 'reporting')
+        agent.wait_for(lambda _: 'cpu' in {
+            sample.name for sample in agent.samples()}, 'a cpu sample')
+        self.freeze(guests[1])
+        agent.wait_status(guests[1].uuid, 'unreachable')
+        cpu = sum(sample.name == 'cpu' for sample in agent.samples())
+        for cycle in agent.wait_cycles(8)[-4:]:
+            for guest in guests[::2]:
+                self.assertIn('memory.usage', cycle[guest.uuid])
+        # Of the guests that come before the frozen one, one more at most.
+        self.assertLess(sum(sample.name == 'cpu' for sample in
+                            agent.samples()) - cpu, 6)
+
     def test_the_agent_stops_while_calls_are_stuck(self):
         """With the discovery of the agent, which never asks QEMU."""
         guests = self.fleet(4, period=5)

@@ -143,6 +143,7 @@ class Agent:
     :param uri: libvirt's URI for the agent
     :param interval: seconds between two polling cycles
     :param meters: what its polling.yaml lists
+    :param sources: more sources of its polling.yaml
     :param options: more of ceilometer.conf: {group: {option: value}}
     :param nova_conf: text of the nova.conf that the plugin is to read; None:
         the file does not exist
@@ -151,6 +152,8 @@ class Agent:
 
     def __init__(self, uri: str, *, interval: int = 1,
                  meters: collections.abc.Sequence[str] = METERS,
+                 sources: collections.abc.Sequence[
+                     collections.abc.Mapping[str, object]] = (),
                  options: collections.abc.Mapping[
                      str, collections.abc.Mapping[str, object]] | None = None,
                  nova_conf: str | None = (
@@ -170,7 +173,7 @@ class Agent:
             self.nova_conf.write_text(nova_conf)
         (self.directory / 'polling.yaml').write_text(yaml.safe_dump({
             'sources': [{'name': 'memstat', 'interval': interval,
-                         'meters': list(meters)}]}))
+                         'meters': list(meters)}, *map(dict, sources)]}))
         (self.directory / 'ceilometer.conf').write_text(
             _configuration(self._groups(uri, options or {})))
 

@@ -70,9 +70,9 @@ class Guest:
 
         :raises ProcessLookupError: the guest does not run
         """
-        wanted = 'guest=%s,' % self.name
+        # By UUID: the name may have been changed.
         for process in self._node.processes():
-            if any(word.startswith(wanted) for word in process.arguments):
+            if self.uuid in process.arguments:
                 return process.pid
         raise ProcessLookupError('%s: no QEMU runs' % self.name)
 
