@@ -139,8 +139,7 @@ def open_read_only(uri: str) -> Connection:
     """
     if libvirt is None:
         raise ReadFailed('libvirt-python is not installed: install it (on '
-                         'Debian and Ubuntu python3-libvirt, on RHEL '
-                         'python3-libvirt)')
+                         'Debian, Ubuntu and RHEL python3-libvirt)')
     # Errors arrive as exceptions; a second copy on stderr in every cycle of
     # an outage would fill the journal.
     libvirt.registerErrorHandler(_no_output, None)

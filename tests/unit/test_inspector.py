@@ -10,6 +10,8 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -80,11 +82,17 @@ class TestRead(testtools.TestCase):
         self.assertEqual((2, 2), (node.opened, node.closed))
 
     def test_without_libvirt_python_the_snapshot_says_what_to_install(self):
-        def opener(uri):
-            raise inspector.ReadFailed('libvirt-python is not installed')
-        reader = inspector.Inspector('test:///', opener=opener)
-        self.assertEqual('libvirt-python is not installed',
-                         reader.read().error)
+        done = subprocess.run(
+            [sys.executable, '-c', 'import sys\n'
+             'sys.modules["libvirt"] = None\n'
+             'from memstat_pollster import inspector\n'
+             'reader = inspector.Inspector("qemu:///system")\n'
+             'print(reader.read().error, reader.stuck)\n'],
+            check=True, capture_output=True, text=True)
+        self.assertEqual(
+            ('libvirt-python is not installed: install it (on Debian, '
+             'Ubuntu and RHEL python3-libvirt) 0\n', ''),
+            (done.stdout, done.stderr))
 
     def test_times_are_taken_before_the_call(self):
         web = fakes.Domain(1, RUNNING)
