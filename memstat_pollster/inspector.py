@@ -379,7 +379,7 @@ class Inspector:
         self._lock = threading.Lock()
         self._reader: _Reader | None = None
         self._watch: _Reader | None = None
-        self._left_behind: list[_Job[typing.Any]] = []
+        self._left_behind: list[_Reader] = []
         self._watch_job: _Job[typing.Any] | None = None
         self._busy: frozenset[str] = frozenset()
         self._unasked: dict[str, None] = {}
@@ -387,8 +387,9 @@ class Inspector:
 
     @property
     def stuck(self) -> int:
-        """How many calls have been left behind and not returned yet."""
-        return sum(not job.done.is_set() for job in self._left_behind)
+        """How many readers are held up by a call of theirs at present."""
+        return (sum(reader.thread.is_alive() for reader in self._left_behind)
+                + self._watch_is_stuck())
 
     def read(self) -> Snapshot:
         """Read every guest; an error is part of the snapshot, not raised.
@@ -429,9 +430,10 @@ class Inspector:
             self._reader = self._watch = None
 
     def _read(self, deadline: float) -> dict[str, Record]:
-        self._left_behind = [job for job in self._left_behind
-                             if not job.done.is_set()]
-        if self._watch_job is not None and not self._watch_job.done.is_set():
+        # A reader ends when its call has returned and its connection closed.
+        self._left_behind = [reader for reader in self._left_behind
+                             if reader.thread.is_alive()]
+        if self._watch_is_stuck():
             raise ReadFailed('libvirt still does not answer')
         if not self._unasked and len(self._left_behind) < self._max_stuck:
             began = time.monotonic()
@@ -494,12 +496,12 @@ class Inspector:
                 held = self._ask_watch(_occupied(patience * 0.8),
                                        PATIENCE_WITH_LIBVIRT_S)
             except ReadFailed:
-                self._leave(job)
+                self._leave_reader()
                 raise
             if job.done.is_set():
                 break
             if held or time.monotonic() >= deadline:
-                self._leave(job)
+                self._leave_reader()
                 return held
         return None
 
@@ -509,12 +511,16 @@ class Inspector:
             self._reader = _Reader(self.uri, self._opener)
         return self._reader.submit(work)
 
-    def _leave(self, job: _Job[typing.Any]) -> None:
-        """Leave the reader behind with this call."""
-        self._left_behind.append(job)
+    def _leave_reader(self) -> None:
+        """Leave the reader behind with the call that it is in."""
         if self._reader is not None:
+            self._left_behind.append(self._reader)
             self._reader.retire()
             self._reader = None
+
+    def _watch_is_stuck(self) -> bool:
+        return self._watch_job is not None and (
+            not self._watch_job.done.is_set())
 
     def _ask_watch(self, work: collections.abc.Callable[[Connection], _T],
                    timeout_s: float) -> _T:
@@ -523,12 +529,11 @@ class Inspector:
         :raises ReadFailed: when libvirt fails or does not answer, now or
             since an earlier question
         """
-        if self._watch_job is not None and not self._watch_job.done.is_set():
+        if self._watch_is_stuck():
             raise ReadFailed('libvirt still does not answer')
         if self._watch is None or not self._watch.thread.is_alive():
             self._watch = _Reader(self.uri, self._opener)
         job = self._watch_job = self._watch.submit(work)
         if not job.done.wait(timeout_s):
-            self._left_behind.append(job)
             raise ReadFailed(f'libvirt did not answer within {timeout_s:g} s')
         return typing.cast(_T, job.result())
