@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""nova.conf and the live XML: what is wanted and what is in force."""
+
+from tests.functional import published
+from tests.functional import test_signatures
+from tests.functional.published import mib
+
+NOVA_OFF = (
+    "Nova's [libvirt]mem_stats_period_seconds is not above 0 on this host: "
+    'set it, restart nova-compute and hard reboot the guest')
+NONE = "its live XML has <memballoon model='none'/>"
+NO_PERIOD = 'its live XML has a memballoon without a statistics period'
+
+
+class NovaTest(published.SharedAgentTest):
+    period = 10
+
+    @classmethod
+    def make_guests(cls):
+        cls.none = cls.new_scripted('none', model='none')
+        cls.without = cls.new_scripted('without', mib(402, 52, 152),
+                                       period=None)
+
+    @classmethod
+    def start_agent(cls, **options):
+        return super().start_agent(nova_conf=cls.nova_conf(cls.period),
+                                   **options)
+
+    @staticmethod
+    def nova_conf(period):
+        return f'[libvirt]\nmem_stats_period_seconds = {period}\n'
+
+
+class TestWanted(NovaTest):
+    """nova.conf asks for statistics: their absence is a fault."""
+
+    def test_10_and_no_device(self):
+        self.check(self.none, 'no_device', NONE, test_signatures.HARD_REBOOT,
+                   level='WARNING')
+
+    def test_10_and_no_period(self):
+        self.check(self.without, 'stats_disabled', NO_PERIOD,
+                   test_signatures.set_period(self.without),
+                   level='WARNING', age='frozen')
+
+
+class TestSwitchedOff(NovaTest):
+    """nova.conf asks for none: their absence is what was asked for."""
+
+    period = 0
+
+    def test_0_and_no_device(self):
+        self.check(self.none, 'no_device', NONE, NOVA_OFF, level='INFO')
+
+    def test_0_and_no_period(self):
+        self.check(self.without, 'stats_disabled', NO_PERIOD, NOVA_OFF,
+                   level='INFO', age='frozen')
+
+    def test_nothing_is_a_warning(self):
+        self.settled(self.none, 'no_device')
+        self.assertEqual([], self.agent.said('WARNING'))
+
+
+class TestChanged(NovaTest):
+    """nova.conf is read again when it changes; the agent is not restarted."""
+
+    def wait_remedy(self, guest, remedy):
+        """Wait for it; the guest's samples."""
+        def newest(cycles):
+            samples = cycles[-1][guest.uuid]
+            told = published.ours(samples['memory.balloon.status'])
+            return samples if told['balloon_remedy'] == remedy else None
+        return self.agent.wait_for(newest, remedy)
+
+    def test_10_becomes_0_becomes_25(self):
+        self.settled(self.none, 'no_device')
+        self.agent.nova_conf.write_text(self.nova_conf(0))
+        self.assertPublished(
+            self.none, self.wait_remedy(self.none, NOVA_OFF),
+            'no_device', NONE, NOVA_OFF)
+        self.assertPublished(
+            self.without, self.wait_remedy(self.without, NOVA_OFF),
+            'stats_disabled', NO_PERIOD, NOVA_OFF, age='frozen')
+        self.agent.nova_conf.write_text(self.nova_conf(25))
+        remedy = test_signatures.set_period(self.without).replace(
+            'period 10', 'period 25')
+        self.assertPublished(
+            self.without, self.wait_remedy(self.without, remedy),
+            'stats_disabled', NO_PERIOD, remedy, age='frozen')
+        # The guests are as they were: there is nothing new to be told.
+        for guest in (self.none, self.without):
+            self.assertEqual(1, len(self.said_of(guest)))
