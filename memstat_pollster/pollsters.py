@@ -16,6 +16,7 @@ import collections.abc
 import dataclasses
 import threading
 import typing
+import uuid
 import weakref
 
 from ceilometer.compute.pollsters import util
@@ -145,9 +146,9 @@ class _Agent:
         """Name, once, each guest of the node that discovery leaves out."""
         if cycle.error is not None:
             return
-        for uuid, guest in cycle.guests.items():
-            missing = uuid not in discovered
-            if self._undiscovered.is_news(uuid, missing) and missing:
+        for guest in cycle.guests.values():
+            missing = guest.uuid not in discovered
+            if self._undiscovered.is_news(guest.uuid, missing) and missing:
                 LOG.info('Guest %s is on this node, but is not metered: '
                          "Ceilometer's discovery does not return it%s", guest,
                          '' if guest.display_name else ' (its libvirt '
@@ -169,6 +170,7 @@ class _CycleOnce:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cycle: monitor.Cycle | None = None
+        self._described: dict[str, ceilometer_sample.Sample] = {}
 
     def get(self, agent: _Agent, discovered: collections.abc.Set[str]
             ) -> monitor.Cycle:
@@ -177,6 +179,29 @@ class _CycleOnce:
                 self._cycle = agent.monitor.cycle()
                 agent.tell_undiscovered(self._cycle, discovered)
             return self._cycle
+
+    def sample(self, conf: cfg.ConfigOpts, instance: typing.Any,
+               meter: Meter, volume: float, extra: dict[str, str],
+               monotonic_s: float) -> ceilometer_sample.Sample:
+        """A sample as ceilometer's ``make_sample_from_instance`` makes it.
+
+        What ceilometer says of an instance is the same for every meter, and
+        putting it together costs half of a sample: it is done once a cycle.
+        """
+        known = self._described.get(instance.id)
+        if known is None:
+            known = self._described[instance.id] = (
+                util.make_sample_from_instance(
+                    conf, instance, name=meter.name, type=meter.type,
+                    unit=meter.unit, volume=volume))
+        return ceilometer_sample.Sample(
+            name=meter.name, type=meter.type, unit=meter.unit, volume=volume,
+            user_id=known.user_id, project_id=known.project_id,
+            resource_id=known.resource_id, monotonic_time=monotonic_s,
+            resource_metadata={**known.resource_metadata, **extra},
+            # Ceilometer's default, uuid1, takes 8 to 30 us where uuid4 takes
+            # 4: more than all the rest of a sample.
+            id=str(uuid.uuid4()))
 
 
 _agents: weakref.WeakKeyDictionary[typing.Any, _Agent] = (
@@ -233,11 +258,8 @@ def samples_of(meter: Meter) -> builtin.GetSamples:
             if value is None:
                 continue
             try:
-                made = util.make_sample_from_instance(
-                    self.conf, instance, name=meter.name, type=meter.type,
-                    unit=meter.unit, volume=value,
-                    additional_metadata=metadata(meter, guest),
-                    monotonic_time=cycle.monotonic_s)
+                made = once.sample(self.conf, instance, meter, value,
+                                   metadata(meter, guest), cycle.monotonic_s)
             except (AttributeError, KeyError, TypeError, ValueError) as exc:
                 agent.tell_incomplete(guest, exc)
                 continue

@@ -20,6 +20,7 @@ import time
 
 from ceilometer.compute import discovery
 from ceilometer.compute.pollsters import instance_stats
+from ceilometer.compute.pollsters import util
 from ceilometer.polling import plugin_base
 from ceilometer import service
 import fixtures
@@ -150,6 +151,36 @@ class TestSamples(PollsterTest):
         self.assertEqual(
             {'memory', 'memory.resident', 'memory.balloon.status',
              'memory.stats.age'}, set(bad))
+
+    def test_all_else_is_what_ceilometer_itself_says_of_an_instance(self):
+        self.serve(*(fakes.Domain(n, now_record()) for n in (1, 2)))
+        instances = [instance(n, image_meta={'os_distro': 'debian'})
+                     for n in (1, 2)]
+        samples = self.poll(instances)
+        own = ('balloon_status', 'balloon_detail', 'balloon_remedy',
+               'memory_usage_source')
+        for described in instances:
+            expected = util.make_sample_from_instance(
+                self.conf, described, 'x', 'gauge', 'MiB', 1)
+            for sample in samples[described.id].values():
+                for key in own:
+                    sample.resource_metadata.pop(key, None)
+                self.assertEqual(
+                    (expected.resource_metadata, expected.user_id,
+                     expected.project_id, expected.resource_id,
+                     expected.source),
+                    (sample.resource_metadata, sample.user_id,
+                     sample.project_id, sample.resource_id, sample.source))
+
+    def test_no_two_samples_have_one_id_or_share_their_metadata(self):
+        self.serve(*(fakes.Domain(n, now_record()) for n in (1, 2)))
+        samples = [sample for meters in self.poll(
+            [instance(1), instance(2)]).values()
+            for sample in meters.values()]
+        self.assertEqual(22, len(samples))
+        self.assertEqual(22, len({sample.id for sample in samples}))
+        self.assertEqual(
+            22, len({id(sample.resource_metadata) for sample in samples}))
 
     def test_one_bulk_read_serves_all_meters_of_a_cycle(self):
         self.serve(fakes.Domain(1, now_record()))
