@@ -86,19 +86,8 @@ def polled_s(sample: polling.Sample) -> float:
     return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
-class SharedAgentTest(base.FunctionalTest):
-    """Tests that look at what one agent published of many guests.
-
-    A subclass makes its guests in :meth:`make_guests`, before the agent
-    starts, and lets happen to them what is to happen in :meth:`happen`.
-
-    :cvar memstat: options of group [memstat]
-    :cvar groups: more of ceilometer.conf
-    """
-
-    memstat: Mapping[str, object] = {'boot_grace': 4}
-    groups: Mapping[str, Mapping[str, object]] = {}
-    agent: polling.Agent
+class SharedGuestsTest(base.FunctionalTest):
+    """Tests of guests that are started once, in :meth:`make_guests`."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -112,31 +101,10 @@ class SharedAgentTest(base.FunctionalTest):
                 f'FUNCTIONAL TESTS DO NOT RUN HERE: {error}') from error
         cls.node.answer()
         cls.make_guests()
-        cls.agent = cls.start_agent()
-        cls.happen()
-
-    @classmethod
-    def start_agent(cls, **options: Any) -> polling.Agent:
-        """An agent of the class, with its options."""
-        options.setdefault('options', {'memstat': cls.memstat, **cls.groups})
-        agent = polling.Agent(cls.node.ro_uri, **options)
-        cls.addClassCleanup(agent.close)
-        agent.start()
-        return agent
 
     @classmethod
     def make_guests(cls) -> None:
         """Start the guests that all tests of the class look at."""
-
-    @classmethod
-    def happen(cls) -> None:
-        """Do to the guests what the tests are about; the agent runs."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.addCleanup(lambda: self.addDetail(
-            'agent.log', content.text_content(
-                '\n'.join(self.agent.log()[-300:]))))
 
     @classmethod
     def new_linux(cls, name: str, **options: Any) -> node.LinuxGuest:
@@ -175,6 +143,46 @@ class SharedAgentTest(base.FunctionalTest):
     def _end(cls, name: str) -> None:
         if name in cls.node.guests:
             cls.node.destroy(name)
+
+
+class SharedAgentTest(SharedGuestsTest):
+    """Tests that look at what one agent published of many guests.
+
+    A subclass makes its guests in :meth:`make_guests`, before the agent
+    starts, and lets happen to them what is to happen in :meth:`happen`.
+
+    :cvar memstat: options of group [memstat]
+    :cvar groups: more of ceilometer.conf
+    """
+
+    memstat: Mapping[str, object] = {'boot_grace': 4}
+    groups: Mapping[str, Mapping[str, object]] = {}
+    agent: polling.Agent
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.agent = cls.start_agent()
+        cls.happen()
+
+    @classmethod
+    def start_agent(cls, **options: Any) -> polling.Agent:
+        """An agent of the class, with its options."""
+        options.setdefault('options', {'memstat': cls.memstat, **cls.groups})
+        agent = polling.Agent(cls.node.ro_uri, **options)
+        cls.addClassCleanup(agent.close)
+        agent.start()
+        return agent
+
+    @classmethod
+    def happen(cls) -> None:
+        """Do to the guests what the tests are about; the agent runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(lambda: self.addDetail(
+            'agent.log', content.text_content(
+                '\n'.join(self.agent.log()[-300:]))))
 
     # What was published
 
