@@ -342,7 +342,7 @@ def _occupied(since_s: float) -> collections.abc.Callable[
     def work(connection: Connection) -> frozenset[str]:
         found = set()
         for domain in connection.listAllDomains(
-                libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING):
+                libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             try:
                 state, _detail, milliseconds = domain.controlInfo()
             except LibvirtError as exc:

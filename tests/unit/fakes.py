@@ -234,7 +234,13 @@ class Connection:
 
     def listAllDomains(self, flags=0):
         self._owner.called('list')
-        return list(self._owner.domains.values())
+        wanted = {0: lambda domain: True,
+                  libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE:
+                      lambda domain: domain.domain_id >= 0,
+                  libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING:
+                      lambda domain: domain.record['state.state'] == 1}
+        return [domain for domain in self._owner.domains.values()
+                if wanted[flags](domain)]
 
     def lookupByUUIDString(self, uuid):
         self._owner.called('xml')

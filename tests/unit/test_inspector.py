@@ -193,6 +193,13 @@ class TestFrozenGuests(testtools.TestCase):
             fakes.uuid_of(3)].reading)
         self.assertEqual(1, self.reader.stuck)
 
+    def test_one_that_is_paused_is_found_too(self):
+        """QEMU pauses a guest whose storage fails, and may hang then."""
+        self.guests[2].record = {'state.state': 3, 'balloon.rss': 7}
+        self.freeze(3)
+        self.assertEqual(self.healthy(), answered(self.reader.read()))
+        self.assertEqual(1, self.reader.stuck)
+
     def test_four_cost_nobody_else_a_reading_and_one_call_each(self):
         frozen = (1, 4, 5, 10)
         asked = [guest.monitor.calls for guest in self.guests]
