@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent import futures
 import datetime
 import re
 from typing import Any
@@ -87,7 +88,12 @@ def polled_s(sample: polling.Sample) -> float:
 
 
 class SharedGuestsTest(base.FunctionalTest):
-    """Tests of guests that are started once, in :meth:`make_guests`."""
+    """Tests of guests that are started once, in :meth:`make_guests`.
+
+    :cvar names: of the guests to be destroyed in the end
+    """
+
+    names: list[str]
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -99,8 +105,17 @@ class SharedGuestsTest(base.FunctionalTest):
                 raise
             raise unittest.SkipTest(
                 f'FUNCTIONAL TESTS DO NOT RUN HERE: {error}') from error
+        cls.names = []
+        cls.addClassCleanup(cls._destroy_guests)
         cls.node.answer()
         cls.make_guests()
+
+    @classmethod
+    def _destroy_guests(cls) -> None:
+        """All at once, as far as libvirtd lets one connection."""
+        with futures.ThreadPoolExecutor(5) as pool:
+            list(pool.map(cls.node.destroy, [
+                name for name in cls.names if name in cls.node.guests]))
 
     @classmethod
     def make_guests(cls) -> None:
@@ -111,7 +126,7 @@ class SharedGuestsTest(base.FunctionalTest):
         """A Linux guest for all tests of the class; it may still boot."""
         options.setdefault('display_name', f'Server {name}')
         name = f'{name}-{cls.__name__.lower()}'
-        cls.addClassCleanup(cls._end, name)
+        cls.names.append(name)
         options.setdefault('wait', False)
         return cls.node.linux(name, **options)
 
@@ -127,7 +142,7 @@ class SharedGuestsTest(base.FunctionalTest):
         """
         options.setdefault('display_name', f'Server {name}')
         name = f'{name}-{cls.__name__.lower()}'
-        cls.addClassCleanup(cls._end, name)
+        cls.names.append(name)
         guest = cls.node.scripted(name, **options)
         if guest.driver is not None:
             guest.driver.answers = answers
@@ -138,11 +153,6 @@ class SharedGuestsTest(base.FunctionalTest):
         if record is not None:
             guest.driver.push(record)
         return guest
-
-    @classmethod
-    def _end(cls, name: str) -> None:
-        if name in cls.node.guests:
-            cls.node.destroy(name)
 
 
 class SharedAgentTest(SharedGuestsTest):

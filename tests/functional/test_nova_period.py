@@ -54,27 +54,6 @@ class TestWanted(NovaTest):
                    test_signatures.set_period(self.without),
                    level='WARNING', age='frozen')
 
-
-class TestSwitchedOff(NovaTest):
-    """nova.conf asks for none: their absence is what was asked for."""
-
-    period = 0
-
-    def test_0_and_no_device(self):
-        self.check(self.none, 'no_device', NONE, NOVA_OFF, level='INFO')
-
-    def test_0_and_no_period(self):
-        self.check(self.without, 'stats_disabled', NO_PERIOD, NOVA_OFF,
-                   level='INFO', age='frozen')
-
-    def test_nothing_is_a_warning(self):
-        self.settled(self.none, 'no_device')
-        self.assertEqual([], self.agent.said('WARNING'))
-
-
-class TestChanged(NovaTest):
-    """nova.conf is read again when it changes; the agent is not restarted."""
-
     def wait_remedy(self, guest, remedy):
         """Wait for it; the guest's samples."""
         def newest(cycles):
@@ -83,7 +62,8 @@ class TestChanged(NovaTest):
             return samples if told['balloon_remedy'] == remedy else None
         return self.agent.wait_for(newest, remedy)
 
-    def test_10_becomes_0_becomes_25(self):
+    def test_nova_conf_is_read_again(self):
+        """10 becomes 0 becomes 25, while the agent runs."""
         self.settled(self.none, 'no_device')
         self.agent.nova_conf.write_text(self.nova_conf(0))
         self.assertPublished(
@@ -101,3 +81,22 @@ class TestChanged(NovaTest):
         # The guests are as they were: there is nothing new to be told.
         for guest in (self.none, self.without):
             self.assertEqual(1, len(self.said_of(guest)))
+        self.agent.nova_conf.write_text(self.nova_conf(10))
+        self.wait_remedy(self.none, test_signatures.HARD_REBOOT)
+
+
+class TestSwitchedOff(NovaTest):
+    """nova.conf asks for none: their absence is what was asked for."""
+
+    period = 0
+
+    def test_0_and_no_device(self):
+        self.check(self.none, 'no_device', NONE, NOVA_OFF, level='INFO')
+
+    def test_0_and_no_period(self):
+        self.check(self.without, 'stats_disabled', NO_PERIOD, NOVA_OFF,
+                   level='INFO', age='frozen')
+
+    def test_nothing_is_a_warning(self):
+        self.settled(self.none, 'no_device')
+        self.assertEqual([], self.agent.said('WARNING'))

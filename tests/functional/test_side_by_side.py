@@ -32,8 +32,7 @@ class TestSideBySide(published.SharedGuestsTest):
     @classmethod
     def make_guests(cls):
         cls.guests = side_by_side.start_guests(cls.node)
-        for guest in cls.guests.values():
-            cls.addClassCleanup(cls._end, guest.name)
+        cls.names += [guest.name for guest in cls.guests.values()]
 
     def test_wrong_numbers_of_13_guests(self):
         outcome = side_by_side.compare(self.node, self.guests)

@@ -315,12 +315,13 @@ class TestFallsSilent(published.SharedAgentTest):
             self.said_of(self.unloaded)[-1])
 
 
-class TestPeriodChanges(published.SharedAgentTest):
-    """Freshness follows the period in force, which a client may change."""
+class TestOperators(published.SharedAgentTest):
+    """What is done to a running guest: its period changed, or a pause."""
 
     @classmethod
     def make_guests(cls):
         cls.zero = cls.new_scripted('zero', mib(411, 81, 211))
+        cls.paused = cls.new_scripted('paused', mib(415, 85, 215))
         cls.given = cls.new_scripted('given', mib(412, 82, 206), period=None)
         cls.raised = cls.new_scripted('raised', mib(413, 83, 213))
         cls.lowered = cls.new_scripted('lowered', mib(414, 84, 214),
@@ -335,8 +336,10 @@ class TestPeriodChanges(published.SharedAgentTest):
     def happen(cls):
         cls.agent.wait_status(cls.zero.uuid, 'reporting')
         cls.agent.wait_status(cls.raised.uuid, 'reporting')
+        cls.agent.wait_status(cls.paused.uuid, 'reporting')
         cls.set_period(cls.zero, 0)
         cls.set_period(cls.raised, 5)
+        cls.paused.domain.suspend()
 
     def age_of(self, guest, cycles):
         """The age of a reporting guest in the newest cycle; else None."""
@@ -392,50 +395,41 @@ class TestPeriodChanges(published.SharedAgentTest):
                   if self.lowered.uuid in line]
         self.assertIn('more than 3 s', found)
 
-
-class TestPaused(published.SharedAgentTest):
-    """A guest that somebody paused is no news, before and after."""
-
-    @classmethod
-    def make_guests(cls):
-        cls.guest = cls.new_scripted('guest', mib(415, 85, 215))
-
     def test_paused_and_resumed(self):
-        self.agent.wait_status(self.guest.uuid, 'reporting')
-        self.guest.domain.suspend()
-        self.addCleanup(self.settled, self.guest, 'reporting')
-        self.check(self.guest, 'not_running', 'the guest is paused',
+        """A guest that somebody paused is no news, before and after."""
+        self.check(self.paused, 'not_running', 'the guest is paused',
                    level=None, age='frozen')
         # Long enough for what it sent before to be out of date.
         self.agent.wait_for(
-            lambda cycles: cycles[-1][self.guest.uuid][
+            lambda cycles: cycles[-1][self.paused.uuid][
                 'memory.stats.age'].volume > 5, 'old numbers')
-        self.guest.driver.set(mib(415, 35, 115))
-        before = len(self.history(self.guest))
-        self.guest.domain.resume()
-        self.check(self.guest, 'reporting', HEALTHY, level=None,
+        self.paused.driver.set(mib(415, 35, 115))
+        before = len(self.history(self.paused))
+        self.paused.domain.resume()
+        self.check(self.paused, 'reporting', HEALTHY, level=None,
                    age='fresh', source='usable', numbers={
                        'memory.available': 415.0, 'memory.usable': 115.0,
                        'memory.unused': 35.0, 'memory.usage': 300.0,
                        'memory.util': 100 * 300 / 415,
                        'memory.swap.in': 0.0, 'memory.swap.out': 0.0})
-        after = self.history(self.guest)[before:]
+        after = self.history(self.paused)[before:]
         self.assertEqual({115.0}, {
             samples['memory.usable'].volume for samples in after
             if 'memory.usable' in samples})
-        self.assertIn(self.words(self.guest), (
+        self.assertIn(self.words(self.paused), (
             ['reporting', 'not_running', 'reporting'],
             ['reporting', 'not_running', 'starting', 'reporting']))
 
 
-class TestReplayed(published.SharedAgentTest):
-    """Old numbers under a new time stamp, which QEMU makes of a save file.
+class TestMoved(published.SharedAgentTest):
+    """Linux guests that are saved, migrated and rebooted.
 
-    The guest eats memory right after it has answered, and is moved before
-    it answers again: what libvirt says then is known to be untrue.
+    Of a save file QEMU makes old numbers under a new time stamp.  The guest
+    eats memory right after it has answered, and is moved before it answers
+    again: what libvirt says then is known to be untrue.
     """
 
-    PERIOD_S = 4
+    PERIOD_S = 5
     EATEN_MIB = 24
     memstat = {'boot_grace': 30}
 
@@ -443,9 +437,11 @@ class TestReplayed(published.SharedAgentTest):
     def make_guests(cls):
         cls.saved = cls.new_linux('saved', period=cls.PERIOD_S)
         cls.migrated = cls.new_linux('migrated', period=cls.PERIOD_S)
+        cls.rebooted = cls.new_linux('rebooted', period=cls.PERIOD_S)
         cls.new_scripted('neighbour', mib(421, 91, 221))
         cls.saved.wait_ready()
         cls.migrated.wait_ready()
+        cls.rebooted.wait_ready()
 
     def eat_unseen(self, guest):
         """Let a guest eat between two answers; what it last told, in KiB."""
@@ -543,33 +539,24 @@ class TestReplayed(published.SharedAgentTest):
                          [each for each in words if each != 'not_running'])
         self.assertEqual([], self.said_of(guest, agent))
 
-
-class TestReboot(published.SharedAgentTest):
-    memstat = {'boot_grace': 30}
-
-    @classmethod
-    def make_guests(cls):
-        cls.guest = cls.new_linux('guest', period=5)
-        cls.guest.wait_ready()
-
     def test_rebooting(self):
         """What the last boot sent stands for as long as it is fresh."""
-        self.guest.command('eat 24', '^ATE')
-        eaten = self.guest.meminfo()['MemAvailable'] / 1024
+        self.rebooted.command('eat 24', '^ATE')
+        eaten = self.rebooted.meminfo()['MemAvailable'] / 1024
         self.agent.wait_for(lambda cycles: any(
             abs(samples['memory.usable'].volume - eaten) < 1
-            for samples in self.history(self.guest)
+            for samples in self.history(self.rebooted)
             if 'memory.usable' in samples), 'what it has eaten')
-        stamp = self.guest.domain.memoryStats()['last_update']
-        self.guest.command('reboot', '^REBOOTING')
+        stamp = self.rebooted.domain.memoryStats()['last_update']
+        self.rebooted.command('reboot', '^REBOOTING')
         self.assertEqual(stamp,
-                         self.guest.domain.memoryStats()['last_update'])
-        self.guest.wait_ready()
+                         self.rebooted.domain.memoryStats()['last_update'])
+        self.rebooted.wait_ready()
         self.agent.wait_for(
-            lambda cycles: cycles[-1][self.guest.uuid][
+            lambda cycles: cycles[-1][self.rebooted.uuid][
                 'memory.usable'].volume > eaten + 20, 'the new boot')
-        self.assertEqual(['reporting'], self.words(self.guest))
-        self.assertEqual([], self.said_of(self.guest))
+        self.assertEqual(['reporting'], self.words(self.rebooted))
+        self.assertEqual([], self.said_of(self.rebooted))
 
 
 class TestShutOff(published.SharedAgentTest):
