@@ -23,8 +23,8 @@ import unittest
 
 from testtools import content
 
-from tests import node
 from tests.functional import base
+from tests import node
 from tests.node import agent as polling
 
 #: Unit and type of each meter, as README and DESIGN promise them.
@@ -165,7 +165,7 @@ class SharedAgentTest(SharedGuestsTest):
     :cvar groups: more of ceilometer.conf
     """
 
-    memstat: Mapping[str, object] = {'boot_grace': 4}
+    memstat: Mapping[str, object] = {'boot_grace': 3}
     groups: Mapping[str, Mapping[str, object]] = {}
     agent: polling.Agent
 

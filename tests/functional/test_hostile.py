@@ -16,9 +16,9 @@ import itertools
 import math
 import re
 
-from tests import node
 from tests.functional import published
 from tests.functional.published import mib
+from tests import node
 
 KIB, MIB = 1024, 1024 * 1024
 #: What the machine of every guest here has: 512 MiB.

@@ -13,8 +13,8 @@
 """nova.conf and the live XML: what is wanted and what is in force."""
 
 from tests.functional import published
-from tests.functional import test_signatures
 from tests.functional.published import mib
+from tests.functional import test_signatures
 
 NOVA_OFF = (
     "Nova's [libvirt]mem_stats_period_seconds is not above 0 on this host: "

@@ -23,8 +23,8 @@ from memstat_pollster import inspector
 from memstat_pollster import monitor
 from memstat_pollster import nova
 from memstat_pollster import status
-from tests import node
 from tests.functional import published
+from tests import node
 
 
 class TestSideBySide(published.SharedGuestsTest):

@@ -30,8 +30,8 @@ from memstat_pollster import inspector
 from memstat_pollster import monitor
 from memstat_pollster import nova
 from memstat_pollster import status
-from tests import node
 from tests.functional import base
+from tests import node
 
 SECONDS = float(os.environ.get('MEMSTAT_SLACK_SECONDS', 15))
 MAXIMUM_MIB = 160
