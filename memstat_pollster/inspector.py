@@ -119,8 +119,6 @@ class Connection(typing.Protocol):
 
     def listAllDomains(self, flags: int = 0) -> list[typing.Any]: ...
 
-    def lookupByUUIDString(self, uuidstr: str) -> typing.Any: ...
-
     def close(self) -> int: ...
 
 
@@ -284,14 +282,16 @@ def _bulk(connection: Connection,
     return records
 
 
-def _live_xml(uuids: collections.abc.Collection[str]
+def _live_xml(uuids: collections.abc.Set[str]
               ) -> collections.abc.Callable[[Connection], dict[str, str]]:
     def work(connection: Connection) -> dict[str, str]:
         documents = {}
-        for uuid in uuids:
+        for domain in connection.listAllDomains(0):
+            uuid = domain.UUIDString()
+            if uuid not in uuids:
+                continue
             try:
-                documents[uuid] = (
-                    connection.lookupByUUIDString(uuid).XMLDesc(0))
+                documents[uuid] = domain.XMLDesc(0)
             except LibvirtError as exc:
                 if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                     raise
@@ -419,7 +419,8 @@ class Inspector:
         if not uuids:
             return {}
         with self._lock:
-            return self._ask_watch(_live_xml(tuple(uuids)), self._timeout_s)
+            return self._ask_watch(_live_xml(frozenset(uuids)),
+                                   self._timeout_s)
 
     def close(self) -> None:
         """Give the connections back; calls left behind stay behind."""

@@ -242,12 +242,6 @@ class Connection:
         return [domain for domain in self._owner.domains.values()
                 if wanted[flags](domain)]
 
-    def lookupByUUIDString(self, uuid):
-        self._owner.called('xml')
-        if uuid not in self._owner.domains:
-            raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, 'no domain')
-        return self._owner.domains[uuid]
-
     def close(self):
         self._owner.closed += 1
         return 0

@@ -320,6 +320,15 @@ class TestLiveXML(testtools.TestCase):
         self.assertEqual({}, node.inspector().live_xml([]))
         self.assertEqual([], node.calls)
 
+    def test_a_guest_that_ends_meanwhile_is_left_out(self):
+        web, gone = fakes.Domain(1, {}), fakes.Domain(2, {})
+        gone.xml_error = fakes.libvirt_error(libvirt.VIR_ERR_NO_DOMAIN,
+                                             'no domain')
+        self.assertEqual(
+            {web.uuid: web.XMLDesc(0)},
+            fakes.Libvirt(web, gone).inspector().live_xml(
+                [web.uuid, gone.uuid]))
+
     def test_an_error_of_libvirt_is_raised_as_ours(self):
         web = fakes.Domain(1, {})
         web.xml_error = fakes.libvirt_error(*BROKEN)

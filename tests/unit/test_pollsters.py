@@ -185,7 +185,7 @@ class TestSamples(PollsterTest):
     def test_one_bulk_read_serves_all_meters_of_a_cycle(self):
         self.serve(fakes.Domain(1, now_record()))
         self.poll([instance(1)])
-        self.assertEqual(['open', 'stats', 'open', 'xml'], self.node.calls)
+        self.assertEqual(['open', 'stats', 'open', 'list'], self.node.calls)
         self.poll([instance(1)])
         self.assertEqual(2, self.node.count('stats'))
 
