@@ -186,7 +186,7 @@ class _CycleOnce:
         """A sample as ceilometer's ``make_sample_from_instance`` makes it.
 
         What ceilometer says of an instance is the same for every meter, and
-        putting it together costs half of a sample: it is done once a cycle.
+        putting it together costs a third of a sample: it is done once a cycle.
         """
         known = self._described.get(instance.id)
         if known is None:
