@@ -94,6 +94,8 @@ def surroundings(compute: node.Node) -> dict[str, typing.Any]:
 def of_fleets(chosen: argparse.Namespace, logs: pathlib.Path,
               result: dict[str, typing.Any]) -> None:
     """The parts that want a fleet of growing size."""
+    if not {'scale', 'parts'} & set(chosen.only):
+        return
     with node.Node() as compute:
         result['surroundings'] = surroundings(compute)
         guests = fleet.Fleet(compute)
@@ -114,6 +116,8 @@ def of_fleets(chosen: argparse.Namespace, logs: pathlib.Path,
 
 def of_frozen(chosen: argparse.Namespace, logs: pathlib.Path,
               result: dict[str, typing.Any]) -> None:
+    if 'frozen' not in chosen.only:
+        return
     with node.Node() as compute:
         result.setdefault('surroundings', surroundings(compute))
         guests = fleet.Fleet(compute)
@@ -123,6 +127,22 @@ def of_frozen(chosen: argparse.Namespace, logs: pathlib.Path,
             guests, chosen.frozen, chosen.rounds, logs)
 
 
+def of_pure(chosen: argparse.Namespace, logs: pathlib.Path,
+            result: dict[str, typing.Any]) -> None:
+    if 'pure' in chosen.only:
+        say('judging guests and making samples')
+        result['pure'] = pure.measure(chosen.rounds, logs)
+
+
+def of_memory(chosen: argparse.Namespace, logs: pathlib.Path,
+              result: dict[str, typing.Any]) -> None:
+    if 'memory' in chosen.only:
+        say(f'{chosen.cycles} cycles of an agent while guests come and go')
+        result['memory'] = contestants.once(
+            'benchmarks.memory', chosen.cycles, MEMORY_GUESTS,
+            log=logs / 'memory.log')
+
+
 def main(words: list[str]) -> int:
     chosen = arguments(words)
     began = time.monotonic()
@@ -130,27 +150,14 @@ def main(words: list[str]) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     result: dict[str, typing.Any] = {}
     try:
-        if {'scale', 'parts'} & set(chosen.only):
-            of_fleets(chosen, logs, result)
-        if 'frozen' in chosen.only:
-            of_frozen(chosen, logs, result)
+        for part in (of_fleets, of_frozen, of_pure, of_memory):
+            part(chosen, logs, result)
+            # After each: what was measured is not lost by what is to come.
+            result['took_s'] = time.monotonic() - began
+            report.write(result, chosen.output)
     except node.MissingTools as error:
         print(error, file=sys.stderr)
         return 1
-    if 'pure' in chosen.only:
-        say('judging guests and making samples')
-        result['pure'] = pure.measure(chosen.rounds, logs)
-    if 'memory' in chosen.only:
-        say(f'{chosen.cycles} cycles of an agent while guests come and go')
-        result['memory'] = contestants.once(
-            'benchmarks.memory', chosen.cycles, MEMORY_GUESTS,
-            log=logs / 'memory.log')
-    result['targets'] = [
-        {'what': target.what, 'bound': target.bound,
-         'at_most': target.at_most, 'value': target.value,
-         'reached': target.reached} for target in targets.evaluate(result)]
-    result['took_s'] = time.monotonic() - began
-    report.write(result, chosen.output)
     print()
     for table in report.tables(result):
         print(table.text())

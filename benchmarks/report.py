@@ -222,6 +222,9 @@ def plot(scale: list[dict[str, typing.Any]], path: pathlib.Path) -> None:
 
 def write(result: dict[str, typing.Any], output: pathlib.Path) -> None:
     """result.json, tables.txt (for the documentation) and cost.svg."""
+    result['targets'] = [
+        {**dataclasses.asdict(target), 'reached': target.reached}
+        for target in targets.evaluate(result)]
     (output / 'result.json').write_text(to_json(result))
     (output / 'tables.txt').write_text(
         ''.join(table.rst() for table in tables(result)))
