@@ -73,11 +73,11 @@ def eat_and_free(guest):
 
 
 def inflate_and_deflate(guest):
-    """Take memory and give it back, by the balloon."""
-    for mib in itertools.cycle((96, 140, 64, 120, MAXIMUM_MIB)):
+    """Take memory and give it back, by the balloon; never all of it."""
+    for mib in itertools.cycle((112, 140, 100, 125, MAXIMUM_MIB)):
         yield guest.domain.setMemoryFlags(mib * 1024,
                                           libvirt.VIR_DOMAIN_AFFECT_LIVE)
-        yield guest.command(f'eat {mib // 4}', '^ATE', COMMAND_S)
+        yield guest.command(f'eat {mib // 5}', '^ATE', COMMAND_S)
         yield guest.command('free', '^FREED', COMMAND_S)
 
 
