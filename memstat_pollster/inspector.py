@@ -202,6 +202,8 @@ class _Reader:
         self._jobs: queue.SimpleQueue[_Job[typing.Any] | None] = (
             queue.SimpleQueue())
         self.connection: Connection | None = None
+        #: What it was left behind on: UUIDs of guests that do not answer.
+        self.held_by: frozenset[str] = frozenset()
         # daemon: a call that is stuck must not keep the agent from stopping.
         self.thread = threading.Thread(
             target=self._run, name='memstat-reader', daemon=True)
@@ -486,7 +488,7 @@ class Inspector:
         """Wait for a call; leave it behind when it is stuck or too late.
 
         :returns: None when the call has returned; else the UUIDs of the
-            guests whose monitor is occupied, which it may be stuck on
+            guests that it is stuck on, none where it is merely too late
         :raises ReadFailed: when libvirt itself does not answer
         """
         patience = min(max(self._timeout_s / 10, 3 * self._usual_s),
@@ -494,15 +496,19 @@ class Inspector:
         while not job.done.wait(min(patience,
                                     max(deadline - time.monotonic(), 0.0))):
             try:
-                held = self._ask_watch(_occupied(patience * 0.8),
-                                       PATIENCE_WITH_LIBVIRT_S)
+                occupied = self._ask_watch(_occupied(patience * 0.8),
+                                           PATIENCE_WITH_LIBVIRT_S)
             except ReadFailed:
-                self._leave_reader()
+                self._leave_reader(frozenset())
                 raise
             if job.done.is_set():
                 break
+            # The monitors that earlier calls were left behind on stay
+            # occupied by those; this call passes them over.
+            held = occupied.difference(
+                *(reader.held_by for reader in self._left_behind))
             if held or time.monotonic() >= deadline:
-                self._leave_reader()
+                self._leave_reader(held)
                 return held
         return None
 
@@ -512,9 +518,10 @@ class Inspector:
             self._reader = _Reader(self.uri, self._opener)
         return self._reader.submit(work)
 
-    def _leave_reader(self) -> None:
+    def _leave_reader(self, held_by: frozenset[str]) -> None:
         """Leave the reader behind with the call that it is in."""
         if self._reader is not None:
+            self._reader.held_by = held_by
             self._left_behind.append(self._reader)
             self._reader.retire()
             self._reader = None

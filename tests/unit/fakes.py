@@ -158,6 +158,7 @@ class Libvirt:
     :ivar calls: names of the calls made, in order
     :ivar open_errors: raised by the next opens, one each
     :ivar read_errors: raised by the next bulk reads, one each
+    :ivar slow_s: how long a bulk read takes beyond its guests
     :ivar before_retry: called before some guests are read again
     """
 
@@ -168,6 +169,7 @@ class Libvirt:
         self._awake = threading.Event()
         self._awake.set()
         self.opened = self.closed = 0
+        self.slow_s = 0.0
         self.before_retry = lambda: None
 
     def freeze(self):
@@ -218,6 +220,7 @@ class Connection:
         assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         if owner.read_errors:
             raise owner.read_errors.pop(0)
+        time.sleep(owner.slow_s)
         return [(domain, domain.read())
                 for domain in tuple(owner.domains.values())]
 

@@ -219,6 +219,22 @@ class TestFrozenGuests(testtools.TestCase):
         self.assertEqual(self.healthy(3), answered(self.reader.read()))
         self.assertEqual(['stats'], self.node.calls)
 
+    def test_a_call_that_is_merely_slow_is_not_left_behind(self):
+        """With and without a guest that an earlier call is stuck on."""
+        self.node.slow_s = 0.8
+        self.assertEqual(self.healthy(), answered(self.reader.read()))
+        self.assertEqual(0, self.reader.stuck)
+        self.node.slow_s = 0.0
+        self.reader.read()
+        self.freeze(3)
+        self.reader.read()
+        self.node.slow_s = 0.8
+        self.node.calls.clear()
+        self.assertEqual(self.healthy(3), answered(self.reader.read()))
+        self.assertEqual(1, self.reader.stuck)
+        self.assertEqual((1, 0), (self.node.count('stats'),
+                                  self.node.count('states')))
+
     def test_all_of_them_stop_at_the_bound_and_are_all_unreachable(self):
         self.freeze(*range(1, 11))
         for _ in range(3):
