@@ -195,7 +195,7 @@ def used(reading: Reading) -> tuple[int | None, str | None]:
 def impossible(reading: Reading) -> tuple[str, ...]:
     """What cannot be true of a guest's memory numbers, one phrase each.
 
-    The evidence for each bound.  Shares are the highest of 1412 answers of
+    The evidence for each bound.  Shares are the highest of 1458 answers of
     seven Linux 6.1 guests of 160 and 1024 MiB in four minutes in which they
     filled and freed their memory, rebooted, took huge pages, and had their
     balloon inflated and deflated, with and without autodeflate and free page
@@ -207,12 +207,12 @@ def impossible(reading: Reading) -> tuple[str, ...]:
       the firmware and the kernel reserve: at most 0.951 of it at 1024 MiB,
       0.765 at 160.  No slack is needed.  ``balloon.current`` is no bound:
       with autodeflate an inflated balloon leaves MemTotal as it was, and the
-      total was up to 1.76 of it.  A machine with less than a page does not
+      total was up to 1.22 of it.  A machine with less than a page does not
       exist.
     * Free, usable and cached memory are parts of the total.  They are read
       one after the other within the guest, but what the kernel keeps for
       itself is larger than what moves between two reads: of the total, free
-      memory was at most 0.972, usable 0.905, caches 0.753, free memory and
+      memory was at most 0.973, usable 0.906, caches 0.688, free memory and
       caches together 0.975.
     * A balloon holds neither less than nothing nor the whole machine.  A
       driver counts the pages that it gave up, so one that makes
