@@ -65,7 +65,8 @@ class Guest:
     :ivar domain: its live XML; None where that could not be had
     :ivar verdict: status and detail
     :ivar remedy: what to do about it, one line; None when nothing
-    :ivar age_s: how old the guest's numbers are; None: never sent or unknown
+    :ivar age_s: how old the guest's numbers are; None when it has sent none
+        or their age is not known
     :ivar memory: the guest's own numbers; None unless it is reporting
     """
 
@@ -234,7 +235,7 @@ class Monitor:
 
     def _guest(self, record: inspector.Record, seen: status.Evidence,
                verdict: status.Verdict, wanted: nova.Wanted) -> Guest:
-        domain, reading = seen.domain, seen.reading
+        domain, reading = seen.domain, record.reading
         reporting = verdict.status is status.Status.REPORTING
         return Guest(
             uuid=record.uuid, name=record.name,
@@ -245,8 +246,8 @@ class Monitor:
                 guest_os=(domain.guest_os if domain
                           else domain_xml.GuestOS.UNKNOWN),
                 uuid=record.uuid, nova_period_s=wanted.period_s),
-            age_s=seen.past.age_s,
-            memory=stats.memory(reading) if reporting and reading else None)
+            age_s=seen.past.age_s if reading.has_numbers else None,
+            memory=stats.memory(reading) if reporting else None)
 
     def _retain(self, uuids: collections.abc.Collection[str]) -> None:
         """Forget all of every guest that is not on the node any more."""

@@ -240,8 +240,7 @@ class TestHostile(published.SharedAgentTest):
             guest, self.settled(guest, 'service_missing'), 'service_missing',
             'the balloon driver is bound, but sends no memory numbers',
             'Windows: in the guest run "blnsvr.exe -i" from virtio-win as '
-            'administrator and see that the service BalloonService runs',
-            age='fresh')
+            'administrator and see that the service BalloonService runs')
 
     def test_record_that_ends_half_way(self):
         self.check_invalid('cut-off')

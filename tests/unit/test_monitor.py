@@ -115,6 +115,17 @@ class TestGuest(MonitorTest):
             (status.Status.STALE, None, 31.0),
             (guest.verdict.status, guest.memory, guest.age_s))
 
+    def test_numbers_that_were_never_sent_have_no_age(self):
+        """Windows without its service: only the driver has a time stamp."""
+        windows = fakes.Domain(1, fakes.healthy(EPOCH, **{
+            f'balloon.{key}': None for key in (
+                'unused', 'available', 'usable', 'disk_caches', 'swap_in',
+                'swap_out')}))
+        self.make(windows)
+        guest = self.cycle().guests[windows.uuid]
+        self.assertEqual((status.Status.SERVICE_MISSING, None),
+                         (guest.verdict.status, guest.age_s))
+
     def test_an_error_of_libvirt_makes_any_guest_unreachable(self):
         self.make()
         self.source.error = 'no socket'
