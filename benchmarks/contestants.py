@@ -68,10 +68,17 @@ def running(names: collections.abc.Iterable[str], uri: str,
 
 
 def once(module: str, *arguments: object, log: pathlib.Path) -> typing.Any:
-    """What a module of this package finds out in a process of its own."""
+    """What a module of this package finds out in a process of its own.
+
+    :raises RuntimeError: it ended well, but said something else than JSON
+    """
     with open(log, 'ab') as errors:
         said = subprocess.run(
             [sys.executable, '-m', module, *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=errors, text=True,
             check=True).stdout
-    return json.loads(said)
+    try:
+        return json.loads(said)
+    except json.JSONDecodeError as exc:
+        raise RuntimeError(f'{module} said {len(said)} characters that are '
+                           f'no JSON: {said[:200]!r}') from exc

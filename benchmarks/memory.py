@@ -58,7 +58,7 @@ def run(cycles: int, count: int) -> dict[str, typing.Any]:
             resources[domain.UUIDString()] = synthetic.instance(domain)
         samples += len(agent.samples(pollsters, manager,
                                      list(resources.values())))
-        if cycle % EVERY == 0:
+        if cycle % EVERY == 0 or cycle == cycles:
             gc.collect()
             points.append((cycle, resident()))
     warm = [size for cycle, size in points if cycle >= min(WARM_UP, cycles)]
@@ -72,4 +72,4 @@ def run(cycles: int, count: int) -> dict[str, typing.Any]:
 if __name__ == '__main__':
     # Ceilometer logs to stdout, which is for the measures here.
     answers, sys.stdout = sys.stdout, sys.stderr
-    print(json.dumps(run(*map(int, sys.argv[1:]))), file=answers)
+    print(json.dumps(run(*map(int, sys.argv[1:]))), file=answers, flush=True)

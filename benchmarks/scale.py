@@ -107,7 +107,7 @@ def measure(guests: fleet.Fleet, count: int, logs: pathlib.Path
     raw = rounds(guests, NAMES, count, logs)
     counted = calls(guests, NAMES, logs)
     result = {
-        'guests': len(guests.guests),
+        'guests': len(guests.guests), 'rounds': count,
         'idle_daemon_cpu_s_per_s': idle_cpu(guests),
         'contestants': {}, 'ratios': {}}
     for name in NAMES:
