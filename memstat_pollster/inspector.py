@@ -248,6 +248,24 @@ def _record(answer: tuple[typing.Any, dict[str, object]]
                         stats.parse(parameters))
 
 
+def _stats_of(connection: Connection, domains: list[typing.Any]
+              ) -> list[tuple[typing.Any, dict[str, object]]]:
+    """The balloon and state of these guests, with NOWAIT.
+
+    :returns: an empty list when one of them has just ended; what was read
+        before stands, and the next cycle has the others
+    """
+    try:
+        return connection.domainListGetStats(
+            domains,
+            libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
+            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+    except LibvirtError as exc:
+        if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+            raise
+        return []
+
+
 def _bulk(connection: Connection,
           known_busy: collections.abc.Collection[str]) -> dict[str, Record]:
     """Read the balloon and state of every guest in one call.
@@ -260,10 +278,10 @@ def _bulk(connection: Connection,
     :param known_busy: UUIDs of the guests that were busy to the end of the
         last read: a migration, or a QEMU that hangs.  They are not waited for
     """
-    what = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE
-    flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     records: dict[str, Record] = {}
-    answers = connection.getAllDomainStats(what, flags)
+    answers = connection.getAllDomainStats(
+        libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
+        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
     for pause_s in (*RETRIES_S, None):
         busy = []
         for answer in answers:
@@ -274,13 +292,7 @@ def _bulk(connection: Connection,
         if not busy or pause_s is None:
             break
         time.sleep(pause_s)
-        try:
-            answers = connection.domainListGetStats(busy, what, flags)
-        except LibvirtError as exc:
-            if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                raise
-            # One of them has just ended; what was read of the rest stands.
-            break
+        answers = _stats_of(connection, busy)
     return records
 
 
@@ -316,19 +328,8 @@ def _read_some(uuids: collections.abc.Sequence[str],
         for start in range(0, len(present), GUESTS_AT_A_TIME):
             if given_up.is_set():
                 return
-            try:
-                answers = connection.domainListGetStats(
-                    present[start:start + GUESTS_AT_A_TIME],
-                    libvirt.VIR_DOMAIN_STATS_BALLOON
-                    | libvirt.VIR_DOMAIN_STATS_STATE,
-                    libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
-            except LibvirtError as exc:
-                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
-                # One of these few has just ended; the next cycle has the
-                # others.
-                continue
-            found.update(map(_record, answers))
+            few = present[start:start + GUESTS_AT_A_TIME]
+            found.update(map(_record, _stats_of(connection, few)))
     return work
 
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import collections
 import collections.abc
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -147,7 +146,6 @@ class Agent:
     :param options: more of ceilometer.conf: {group: {option: value}}
     :param nova_conf: text of the nova.conf that the plugin is to read; None:
         the file does not exist
-    :param environment: more environment variables
     """
 
     def __init__(self, uri: str, *, interval: int = 1,
@@ -370,14 +368,6 @@ class Agent:
             return None
         return typing.cast(dict[str, Sample], self.wait_for(
             newest, f'{uuid} is {word}', timeout))
-
-
-def age_of(sample: Sample) -> float:
-    """Seconds since the sample was polled."""
-    polled = datetime.datetime.fromisoformat(sample.timestamp)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    return (now - polled.replace(tzinfo=datetime.timezone.utc)
-            ).total_seconds()
 
 
 def _configuration(groups: dict[str, dict[str, object]]) -> str:
