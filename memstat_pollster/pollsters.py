@@ -13,7 +13,6 @@
 """The meters, as pollsters of Ceilometer's compute agent."""
 
 import collections.abc
-import dataclasses
 import threading
 import typing
 import uuid
@@ -28,6 +27,7 @@ from oslo_log import log
 from memstat_pollster import builtin
 from memstat_pollster import history
 from memstat_pollster import inspector
+from memstat_pollster import meters
 from memstat_pollster import monitor
 from memstat_pollster import nova
 from memstat_pollster import opts
@@ -75,43 +75,24 @@ def _resident(guest: monitor.Guest) -> float | None:
     return None if guest.reading is None else _mib(guest.reading.rss_kib)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Meter:
-    """A row of the table of meters.
-
-    :ivar value: the sample's volume, or None where there is to be no sample
-    :ivar type: gauge, or cumulative for counters since the guest's boot
-    :ivar stopped: published for a guest that is shut off, too, when
-        [compute]report_stopped_instance_metrics is set
-    """
-
-    name: str
-    unit: str
-    value: collections.abc.Callable[[monitor.Guest], float | None]
-    type: str = ceilometer_sample.TYPE_GAUGE
-    stopped: bool = False
-
-
-METERS: typing.Final[collections.abc.Mapping[str, Meter]] = {
-    meter.name: meter for meter in (
-        Meter('memory', 'MiB', _balloon, stopped=True),
-        Meter('memory.usage', 'MiB', _of_memory('used_kib')),
-        Meter('memory.available', 'MiB', _of_memory('available_kib')),
-        Meter('memory.usable', 'MiB', _of_memory('usable_kib')),
-        Meter('memory.unused', 'MiB', _of_memory('unused_kib')),
-        Meter('memory.util', '%', _util),
-        Meter('memory.balloon.status', '',
-              lambda guest: int(guest.verdict.status), stopped=True),
-        Meter('memory.stats.age', 's', lambda guest: guest.age_s),
-        Meter('memory.resident', 'MiB', _resident),
-        Meter('memory.swap.in', 'MiB', _of_memory('swap_in_kib'),
-              type=ceilometer_sample.TYPE_CUMULATIVE),
-        Meter('memory.swap.out', 'MiB', _of_memory('swap_out_kib'),
-              type=ceilometer_sample.TYPE_CUMULATIVE),
-    )}
+#: Meter -> the sample's volume, or None where there is to be no sample.
+VALUES: typing.Final[collections.abc.Mapping[
+    str, collections.abc.Callable[[monitor.Guest], float | None]]] = {
+        'memory': _balloon,
+        'memory.usage': _of_memory('used_kib'),
+        'memory.available': _of_memory('available_kib'),
+        'memory.usable': _of_memory('usable_kib'),
+        'memory.unused': _of_memory('unused_kib'),
+        'memory.util': _util,
+        'memory.balloon.status': lambda guest: int(guest.verdict.status),
+        'memory.stats.age': lambda guest: guest.age_s,
+        'memory.resident': _resident,
+        'memory.swap.in': _of_memory('swap_in_kib'),
+        'memory.swap.out': _of_memory('swap_out_kib'),
+    }
 
 
-def metadata(meter: Meter, guest: monitor.Guest) -> dict[str, str]:
+def metadata(meter: meters.Meter, guest: monitor.Guest) -> dict[str, str]:
     """What a sample says beside its number.
 
     Nothing of it is the guest's or the tenant's own text.
@@ -181,7 +162,7 @@ class _CycleOnce:
             return self._cycle
 
     def sample(self, conf: cfg.ConfigOpts, instance: typing.Any,
-               meter: Meter, volume: float, extra: dict[str, str],
+               meter: meters.Meter, volume: float, extra: dict[str, str],
                monotonic_s: float) -> ceilometer_sample.Sample:
         """A sample as ceilometer's ``make_sample_from_instance`` makes it.
 
@@ -231,7 +212,7 @@ def _reports_stopped(conf: cfg.ConfigOpts) -> bool:
         return False
 
 
-def samples_of(meter: Meter) -> builtin.GetSamples:
+def samples_of(meter: meters.Meter) -> builtin.GetSamples:
     """A ``get_samples`` method for this meter, for any pollster's class."""
 
     def get_samples(self: typing.Any, manager: typing.Any,
@@ -254,7 +235,7 @@ def samples_of(meter: Meter) -> builtin.GetSamples:
                     and guest.reading.state == stats.STATE_SHUTOFF
                     and not (meter.stopped and _reports_stopped(self.conf))):
                 continue
-            value = meter.value(guest)
+            value = VALUES[meter.name](guest)
             if value is None:
                 continue
             try:
@@ -281,11 +262,11 @@ def _say_once(message: str) -> None:
 class _Pollster(plugin_base.PollsterBase):
     """A pollster of one meter; all of them share one reading a cycle."""
 
-    meter: typing.ClassVar[Meter]
+    meter: typing.ClassVar[meters.Meter]
 
     def __init_subclass__(cls, name: str, **kwargs: typing.Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls.meter = METERS[name]
+        cls.meter = meters.METERS[name]
         cls.get_samples = samples_of(cls.meter)
 
     def setup_environment(self) -> None:
@@ -304,7 +285,7 @@ class _Pollster(plugin_base.PollsterBase):
                     f'the in-tree pollster {self.meter.name} has been given '
                     f'the samples of memstat_pollster')
         elif builtin.rivals(self.meter.name):
-            names = [name for name in METERS if builtin.rivals(name)]
+            names = [name for name in meters.METERS if builtin.rivals(name)]
             _say_once('[memstat]replace_builtin is false: Ceilometer itself '
                       f'serves {", ".join(names)}; their numbers are not '
                       'checked by memstat_pollster')

@@ -22,12 +22,14 @@ from ceilometer.compute import discovery
 from ceilometer.compute.pollsters import instance_stats
 from ceilometer.compute.pollsters import util
 from ceilometer.polling import plugin_base
+from ceilometer import sample
 from ceilometer import service
 import fixtures
 import testtools
 
 from memstat_pollster import builtin
 from memstat_pollster import inspector
+from memstat_pollster import meters
 from memstat_pollster import pollsters
 from tests.unit import fakes
 
@@ -86,7 +88,7 @@ class PollsterTest(testtools.TestCase):
     def poll(self, instances, names=None):
         """One cycle: {uuid: {meter: sample}}."""
         cache, found = {}, {}
-        for name in names or pollsters.METERS:
+        for name in names or meters.METERS:
             for sample in self.pollster(name).get_samples(
                     self.manager, cache, instances):
                 guest = found.setdefault(sample.resource_id, {})
@@ -191,7 +193,7 @@ class TestSamples(PollsterTest):
 
     def test_one_read_also_when_pollsters_run_in_threads(self):
         self.serve(fakes.Domain(1, now_record()))
-        cache, ready = {}, threading.Barrier(len(pollsters.METERS))
+        cache, ready = {}, threading.Barrier(len(meters.METERS))
 
         def run(name):
             pollster = self.pollster(name)
@@ -199,9 +201,9 @@ class TestSamples(PollsterTest):
             return list(pollster.get_samples(self.manager, cache,
                                              [instance(1)]))
         with concurrent.futures.ThreadPoolExecutor(
-                len(pollsters.METERS)) as pool:
-            samples = list(pool.map(run, pollsters.METERS))
-        self.assertEqual([1] * len(pollsters.METERS),
+                len(meters.METERS)) as pool:
+            samples = list(pool.map(run, meters.METERS))
+        self.assertEqual([1] * len(meters.METERS),
                          [len(found) for found in samples])
         self.assertEqual(1, self.node.count('stats'))
 
@@ -299,7 +301,16 @@ class TestEntryPoints(testtools.TestCase):
             module, _, attribute = target.partition(':')
             found = getattr(importlib.import_module(module), attribute)
             named[name] = found.meter.name
-        self.assertEqual({name: name for name in pollsters.METERS}, named)
+        self.assertEqual({name: name for name in meters.METERS}, named)
+
+
+class TestTable(testtools.TestCase):
+    def test_every_meter_has_a_value(self):
+        self.assertEqual(list(meters.METERS), list(pollsters.VALUES))
+
+    def test_the_types_are_words_of_ceilometers(self):
+        self.assertEqual({sample.TYPE_GAUGE, sample.TYPE_CUMULATIVE},
+                         {meter.type for meter in meters.METERS.values()})
 
 
 class TestReplacement(PollsterTest):

@@ -38,7 +38,7 @@ LICENCE = '''\
 '''
 
 #: Rooms that know no I/O, no clock and no configuration object.
-PURE = ('stats', 'domain', 'history', 'status')
+PURE = ('stats', 'domain', 'history', 'status', 'meters')
 #: What they may have of the standard library.
 PURE_STDLIB = {'collections', 'dataclasses', 'enum', 'functools', 'itertools',
                'math', 're', 'typing'}
@@ -54,6 +54,7 @@ OUTSIDE = {
     'domain': {'lxml'},
     'history': set(),
     'status': set(),
+    'meters': set(),
     'nova': {'oslo_config'},
     'opts': {'oslo_config'},
     'inspector': {'libvirt'},
@@ -69,15 +70,16 @@ BELOW = {
     'domain': set(),
     'history': {'stats'},
     'status': {'stats', 'history', 'domain'},
+    'meters': set(),
     'nova': set(),
     'opts': set(),
     'inspector': {'stats'},
     'monitor': {'stats', 'domain', 'history', 'status', 'nova', 'inspector'},
     'builtin': set(),
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
-                  'inspector', 'monitor', 'builtin'},
+                  'inspector', 'monitor', 'builtin', 'meters'},
     'cmd': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
-            'inspector', 'monitor', 'cmd'},
+            'inspector', 'monitor', 'meters', 'cmd'},
 }
 
 
