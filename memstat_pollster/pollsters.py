@@ -26,10 +26,9 @@ from oslo_log import log
 
 from memstat_pollster import builtin
 from memstat_pollster import history
-from memstat_pollster import inspector
 from memstat_pollster import meters
 from memstat_pollster import monitor
-from memstat_pollster import nova
+from memstat_pollster import node
 from memstat_pollster import opts
 from memstat_pollster import stats
 from memstat_pollster import status
@@ -39,12 +38,6 @@ LOG = log.getLogger(__name__)
 #: Where a cycle is kept in the dictionary that the agent hands to every
 #: pollster of one polling cycle.
 CACHE_KEY: typing.Final = 'memstat_pollster'
-
-#: [DEFAULT]libvirt_type -> URI where [DEFAULT]libvirt_uri is empty, as in
-#: ceilometer/compute/virt/libvirt/utils.py.
-URIS: typing.Final[collections.abc.Mapping[str, str]] = {
-    'lxc': 'lxc:///', 'parallels': 'parallels:///system'}
-DEFAULT_URI: typing.Final = 'qemu:///system'
 
 
 def _mib(kib: int | None) -> float | None:
@@ -110,14 +103,7 @@ class _Agent:
     """What all pollsters of one agent share."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
-        settings, _problems = opts.load(conf)
-        self.monitor = monitor.Monitor(
-            inspector.Inspector(libvirt_uri(conf),
-                                timeout_s=settings.read_timeout,
-                                max_stuck=settings.max_stuck_reads),
-            status.Thresholds(settings.stale_after_periods,
-                              settings.boot_grace),
-            nova.Watcher(settings.nova_config_files).get)
+        self.monitor = node.make_monitor(conf)
         # Held for a second cycle: a guest may start after discovery.
         self._undiscovered = history.Journal(False, quiet=(), immediate=())
         self._incomplete: set[str] = set()
@@ -197,11 +183,6 @@ def _agent_of(manager: typing.Any, conf: cfg.ConfigOpts) -> _Agent:
         if found is None:
             found = _agents[manager] = _Agent(conf)
         return found
-
-
-def libvirt_uri(conf: cfg.ConfigOpts) -> str:
-    """The agent's own libvirt_uri, or what its libvirt_type stands for."""
-    return conf.libvirt_uri or URIS.get(conf.libvirt_type, DEFAULT_URI)
 
 
 def _reports_stopped(conf: cfg.ConfigOpts) -> bool:

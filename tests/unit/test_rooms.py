@@ -59,6 +59,7 @@ OUTSIDE = {
     'opts': {'oslo_config'},
     'inspector': {'libvirt'},
     'monitor': {'oslo_log'},
+    'node': {'oslo_config'},
     'builtin': {'ceilometer', 'oslo_log'},
     'pollsters': {'ceilometer', 'oslo_config', 'oslo_log'},
     'cmd': {'cliff', 'oslo_config', 'oslo_log'},
@@ -75,11 +76,12 @@ BELOW = {
     'opts': set(),
     'inspector': {'stats'},
     'monitor': {'stats', 'domain', 'history', 'status', 'nova', 'inspector'},
+    'node': {'inspector', 'monitor', 'nova', 'opts', 'status'},
     'builtin': set(),
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
-                  'inspector', 'monitor', 'builtin', 'meters'},
+                  'inspector', 'monitor', 'meters', 'node', 'builtin'},
     'cmd': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
-            'inspector', 'monitor', 'meters', 'cmd'},
+            'inspector', 'monitor', 'meters', 'node', 'cmd'},
 }
 
 

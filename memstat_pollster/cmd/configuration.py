@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The agent's configuration, read as the agent reads it."""
+
+import collections.abc
+import os
+
+from oslo_config import cfg
+
+from memstat_pollster.cmd import outcome
+from memstat_pollster import node
+from memstat_pollster import opts
+
+#: The agent's file on every distribution.
+CEILOMETER_CONF = '/etc/ceilometer/ceilometer.conf'
+
+
+def load(sources: collections.abc.Sequence[tuple[str, str]],
+         uri: str | None = None) -> tuple[cfg.ConfigOpts, tuple[str, ...]]:
+    """Read the files that ceilometer-polling would read.
+
+    :param sources: ('--config-file' or '--config-dir', path), in order; none:
+        Ceilometer's own files, where they exist
+    :param uri: libvirt's URI, where another than the configured one is meant
+    :returns: the options, and one message for each of [memstat]'s that cannot
+        be used, whose default is in force instead
+    :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file that
+        cannot be used
+    """
+    if not sources:
+        _see_that_it_can_be_read(CEILOMETER_CONF)
+    conf = cfg.ConfigOpts()
+    try:
+        conf([word for source in sources for word in source],
+             project='ceilometer', prog='ceilometer-polling')
+        if uri is not None:
+            node.libvirt_uri(conf)
+            conf.set_override('libvirt_uri', uri)
+        node.libvirt_uri(conf)
+        _settings, problems = opts.load(conf)
+    except (cfg.ConfigFilesPermissionDeniedError,
+            cfg.ConfigFilesNotFoundError) as exc:
+        raise outcome.CommandFailed(
+            f'configuration: {exc}; {_HOW_TO_READ}') from exc
+    except (cfg.Error, OSError, ValueError) as exc:
+        # ValueError: a file that is not text, or an option's bad value.
+        raise outcome.CommandFailed(f'configuration: {exc}') from exc
+    return conf, problems
+
+
+_HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
+                '(root, ceilometer), or name other files with --config-file')
+
+
+def _see_that_it_can_be_read(path: str) -> None:
+    """oslo.config takes a file in a directory that hides it for absent.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: when the user may not
+        see whether there is such a file
+    """
+    try:
+        os.stat(path)
+    except PermissionError as exc:
+        raise outcome.CommandFailed(
+            f'configuration: {path}: {exc.strerror}; {_HOW_TO_READ}') from exc
+    except OSError:
+        # It is not there: the defaults are in force, as for the agent.
+        pass

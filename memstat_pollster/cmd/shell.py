@@ -1,0 +1,157 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The command memstat-pollster: its global options and how it ends."""
+
+import argparse
+import collections.abc
+import functools
+import importlib.metadata
+import logging
+import sys
+import typing
+
+from cliff import app
+from cliff import commandmanager
+from oslo_config import cfg
+
+from memstat_pollster.cmd import configuration
+from memstat_pollster.cmd import outcome
+
+#: Entry points of this group are the commands.
+NAMESPACE: typing.Final = 'memstat_pollster.cli'
+
+DESCRIPTION: typing.Final = (
+    'See, explain and mend the memory statistics of the KVM guests on this '
+    'compute node. Needs neither a running agent nor Ceilometer. '
+    'Exit status: 0 all is well, 1 something has to be done, 2 libvirt '
+    'cannot be reached, 3 the command could not do its work.')
+
+
+class _Quiet(logging.Filter):
+    """What the monitor logs for an agent, a command says in its own way."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.name.startswith('memstat_pollster.')
+
+
+class App(app.App):
+    """The application; commands reach it as ``self.app``."""
+
+    NAME = 'memstat-pollster'
+    LOG = logging.getLogger(NAME)
+
+    def __init__(self) -> None:
+        super().__init__(
+            description=DESCRIPTION,
+            version=importlib.metadata.version('memstat-pollster'),
+            command_manager=commandmanager.CommandManager(NAMESPACE))
+        self._failure: outcome.ExitStatus | None = None
+
+    def build_option_parser(
+            self, description: str | None, version: str | None,
+            argparse_kwargs: dict[str, typing.Any] | None = None,
+            ) -> argparse.ArgumentParser:
+        parser = super().build_option_parser(description, version,
+                                             argparse_kwargs)
+        group = parser.add_argument_group('configuration')
+        for name, meaning in (
+                ('file', 'a file of the agent\'s configuration; may be '
+                         'repeated, the last one that sets an option wins'),
+                ('dir', 'a directory whose *.conf files are read, sorted, '
+                        'after those named before it; may be repeated')):
+            group.add_argument(
+                f'--config-{name}', metavar='PATH', dest='sources',
+                action='append', default=[],
+                type=functools.partial(_source, f'--config-{name}'),
+                help=f'{meaning} (default: what ceilometer-polling reads, '
+                     'where it exists)')
+        group.add_argument(
+            '--uri', metavar='URI',
+            help="libvirt's URI (default: [DEFAULT]libvirt_uri, else "
+                 'qemu:///system)')
+        return parser
+
+    def configure_logging(self) -> None:
+        """Warnings and errors on stderr; the monitor's log with -v only."""
+        verbosity = 2 if self.options.debug else self.options.verbose_level
+        root = logging.getLogger()
+        root.setLevel(logging.DEBUG if verbosity > 2 else logging.INFO)
+        console = logging.StreamHandler(self.stderr)
+        console.setFormatter(logging.Formatter(f'{self.NAME}: %(message)s'))
+        console.setLevel(logging.WARNING if verbosity < 2 else logging.DEBUG)
+        if verbosity < 2:
+            console.addFilter(_Quiet())
+        root.addHandler(console)
+        if self.options.log_file:
+            file = logging.FileHandler(self.options.log_file)
+            file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
+            root.addHandler(file)
+
+    @functools.cached_property
+    def conf(self) -> cfg.ConfigOpts:
+        """The agent's configuration; read when a command first needs it.
+
+        :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file
+            that cannot be used
+        """
+        conf, problems = configuration.load(self.options.sources,
+                                            self.options.uri)
+        for problem in problems:
+            self.LOG.warning('%s', problem)
+        return conf
+
+    def interact(self) -> None:
+        """Without a command there is help, no prompt."""
+        self.run_subcommand(['help'])
+
+    def clean_up(self, cmd: typing.Any, result: int,
+                 err: BaseException | None) -> None:
+        if err is not None:
+            self._failure = getattr(err, 'exit_status',
+                                    outcome.ExitStatus.FAILED)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run one command.
+
+        :returns: its exit status; an error that it raised has its own
+        """
+        self._failure = None
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            # It says which commands are near, and returns 2.
+            super().run_subcommand(argv)
+            return outcome.ExitStatus.FAILED
+        result = super().run_subcommand(argv)
+        return result if self._failure is None else self._failure
+
+
+def _source(option: str, path: str) -> tuple[str, str]:
+    return option, path
+
+
+def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+    """The console script.
+
+    :returns: the exit status; see ``outcome.ExitStatus``
+    """
+    try:
+        return int(App().run(list(sys.argv[1:] if argv is None else argv)))
+    except SystemExit as exc:
+        # argparse ends with 2 where the arguments are wrong; here that
+        # would mean that libvirt cannot be reached.
+        return outcome.ExitStatus.FAILED if exc.code == 2 else _code(exc)
+
+
+def _code(exc: SystemExit) -> int:
+    return exc.code if isinstance(exc.code, int) else int(bool(exc.code))

@@ -1,0 +1,70 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""This compute node, as the agent's configuration describes it.
+
+The pollsters and the command line make their monitor here, so that both see
+the same guests and judge them alike.
+"""
+
+import collections.abc
+import typing
+
+from oslo_config import cfg
+
+from memstat_pollster import inspector
+from memstat_pollster import monitor
+from memstat_pollster import nova
+from memstat_pollster import opts
+from memstat_pollster import status
+
+#: [DEFAULT]libvirt_type -> URI where [DEFAULT]libvirt_uri is empty, as in
+#: ceilometer/compute/virt/libvirt/utils.py.
+URIS: typing.Final[collections.abc.Mapping[str, str]] = {
+    'lxc': 'lxc:///', 'parallels': 'parallels:///system'}
+DEFAULT_URI: typing.Final = 'qemu:///system'
+
+#: Ceilometer's own, for a process in which Ceilometer has not registered
+#: them.
+_CEILOMETER_OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
+    cfg.StrOpt('libvirt_type', default='kvm'),
+    cfg.StrOpt('libvirt_uri', default=''),
+)
+
+
+def libvirt_uri(conf: cfg.ConfigOpts) -> str:
+    """The agent's own libvirt_uri, or what its libvirt_type stands for."""
+    for opt in _CEILOMETER_OPTS:
+        if opt.dest not in conf:
+            conf.register_opt(opt)
+    return conf.libvirt_uri or URIS.get(conf.libvirt_type, DEFAULT_URI)
+
+
+def make_inspector(conf: cfg.ConfigOpts) -> inspector.Inspector:
+    """An inspector of this node's libvirt; nothing is opened yet."""
+    settings, _problems = opts.load(conf)
+    return inspector.Inspector(libvirt_uri(conf),
+                               timeout_s=settings.read_timeout,
+                               max_stuck=settings.max_stuck_reads)
+
+
+def make_monitor(conf: cfg.ConfigOpts,
+                 source: monitor.Source | None = None) -> monitor.Monitor:
+    """A monitor of this node; nothing is read yet.
+
+    :param source: what it reads from; None: ``make_inspector(conf)``
+    """
+    settings, _problems = opts.load(conf)
+    return monitor.Monitor(
+        source or make_inspector(conf),
+        status.Thresholds(settings.stale_after_periods, settings.boot_grace),
+        nova.Watcher(settings.nova_config_files).get)
