@@ -61,11 +61,13 @@ class Metadata:
     :ivar flavor_id: None leaves the flavor's id and extra specs out, as
         Nova did before 2025.2
     :ivar properties: the image's properties
+    :ivar project_id: whose server it is
     """
 
     display_name: str
     flavor_id: str | None = '42'
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    project_id: str = PROJECT_ID
 
     def xml(self, mib: int) -> str:
         flavor_id = extra_specs = ''
@@ -94,7 +96,7 @@ class Metadata:
     </nova:image>
     <nova:owner>
       <nova:user uuid="{USER_ID}">demo</nova:user>
-      <nova:project uuid="{PROJECT_ID}">demo</nova:project>
+      <nova:project uuid="{self.project_id}">demo</nova:project>
     </nova:owner>
     <nova:root type="image" uuid="{IMAGE_ID}"/>
     <nova:ports/>

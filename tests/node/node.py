@@ -236,6 +236,7 @@ class Node:
               display_name: str | None = None,
               properties: Mapping[str, str] | None = None,
               metadata: bool = True, flavor_id: str | None = '42',
+              project_id: str = domain_xml.PROJECT_ID,
               wait: bool = True) -> guests.LinuxGuest:
         """Boot a Linux guest.
 
@@ -251,6 +252,7 @@ class Node:
         :param properties: the image's, in Nova's metadata
         :param metadata: False: a guest that Nova did not make
         :param flavor_id: None as from Nova before 2025.2
+        :param project_id: whose server it is
         :param wait: return when it takes commands, else at once
         """
         boot = self._images.linux()
@@ -262,7 +264,7 @@ class Node:
             balloon=domain_xml.Balloon(model, period, autodeflate,
                                        free_page_reporting),
             metadata=_metadata(metadata, display_name or name, flavor_id,
-                               properties),
+                               properties, project_id),
             devices="<serial type='pty'/>")
         guest = guests.LinuxGuest(self, spec)
         self._add(guest)
@@ -279,6 +281,7 @@ class Node:
                  display_name: str | None = None,
                  properties: Mapping[str, str] | None = None,
                  metadata: bool = True, flavor_id: str | None = '42',
+                 project_id: str = domain_xml.PROJECT_ID,
                  attach: bool = False) -> guests.ScriptedGuest:
         """Start a scripted guest; its `mib` cost the host next to nothing.
 
@@ -292,7 +295,7 @@ class Node:
             boot=domain_xml.rom_boot(str(self._images.halt_rom())),
             balloon=domain_xml.Balloon(model, period),
             metadata=_metadata(metadata, display_name or name, flavor_id,
-                               properties),
+                               properties, project_id),
             arguments=('-qtest', 'unix:%s,server=on,wait=off' % qtest,
                        '-qtest-log', 'none'))
         guest = guests.ScriptedGuest(self, spec, qtest)
@@ -341,11 +344,12 @@ class Node:
 
 
 def _metadata(wanted: bool, display_name: str, flavor_id: str | None,
-              properties: Mapping[str, str] | None,
+              properties: Mapping[str, str] | None, project_id: str,
               ) -> domain_xml.Metadata | None:
     if not wanted:
         return None
-    return domain_xml.Metadata(display_name, flavor_id, properties or {})
+    return domain_xml.Metadata(display_name, flavor_id, properties or {},
+                               project_id)
 
 
 def _removed(directory: pathlib.Path) -> bool:
