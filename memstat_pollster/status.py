@@ -19,6 +19,7 @@ Prometheus and alarmed upon.  Never renumber.
 import collections.abc
 import dataclasses
 import enum
+import types
 import typing
 
 from memstat_pollster import domain as domain_xml
@@ -26,36 +27,8 @@ from memstat_pollster import history
 from memstat_pollster import stats
 
 
-class Status(enum.IntEnum):
-    """Why a guest's memory numbers are, or are not, published."""
-
-    REPORTING = 0
-    STARTING = 1
-    NOT_RUNNING = 2
-    NO_DEVICE = 3
-    STATS_DISABLED = 4
-    DRIVER_MISSING = 5
-    SERVICE_MISSING = 6
-    STALE = 7
-    INVALID = 8
-    UNREACHABLE = 9
-
-    @property
-    def word(self) -> str:
-        """The status as metadata and logs spell it."""
-        return self.name.lower()
-
-
 #: libvirt keeps a period in a C int (virDomainMemballoonDef).
 MAX_PERIOD_S: typing.Final = 2**31 - 1
-
-#: No news for an operator: a guest that starts, or that somebody stopped.
-QUIET: typing.Final = frozenset((Status.STARTING, Status.NOT_RUNNING))
-#: Told at the first reading; every other status at the second.
-IMMEDIATE: typing.Final = frozenset((Status.UNREACHABLE, Status.INVALID))
-#: What Nova's option decides; told at INFO when the operator has set it <= 0.
-BY_CONFIGURATION: typing.Final = frozenset(
-    (Status.NO_DEVICE, Status.STATS_DISABLED))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,14 +67,6 @@ class Evidence:
         period = (self.domain.period_s or 0) if self.domain else 0
         return float(min(period, MAX_PERIOD_S)
                      * self.thresholds.stale_after_periods)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
-    """A guest's status and, in one line, the facts that decided it."""
-
-    status: Status
-    detail: str
 
 
 def _unreachable(seen: Evidence) -> str | None:
@@ -204,33 +169,6 @@ def _reporting(seen: Evidence) -> str:
     return 'fresh and possible'
 
 
-Rule = tuple[Status, collections.abc.Callable[[Evidence], str | None]]
-
-#: The first rule that says something decides, and what it says is the detail.
-#: Each may rely on those above it having passed.
-RULES: typing.Final[tuple[Rule, ...]] = (
-    (Status.UNREACHABLE, _unreachable),
-    (Status.NOT_RUNNING, _not_running),
-    (Status.NO_DEVICE, _no_device),
-    (Status.STATS_DISABLED, _stats_disabled),
-    (Status.STARTING, _starting),
-    (Status.DRIVER_MISSING, _driver_missing),
-    (Status.SERVICE_MISSING, _service_missing),
-    (Status.STALE, _stale),
-    (Status.INVALID, _invalid),
-    (Status.REPORTING, _reporting),
-)
-
-
-def judge(seen: Evidence) -> Verdict:
-    """One status for any evidence whatever; never raises."""
-    for status, rule in RULES:
-        detail = rule(seen)
-        if detail is not None:
-            return Verdict(status, detail)
-    raise AssertionError('the last rule always holds')
-
-
 _ANY_OS: typing.Final = None
 _NOVA_OFF: typing.Final = (
     "Nova's [libvirt]mem_stats_period_seconds is not above 0 on this host: "
@@ -244,49 +182,136 @@ _WINDOWS_SERVICE: typing.Final = (
 _LINUX_DRIVER: typing.Final = (
     'load the balloon driver in the guest: "modprobe virtio_balloon", and '
     'see that its kernel has CONFIG_VIRTIO_BALLOON')
-_RESTART_GUEST_SIDE: typing.Final = (
-    'see that the guest is alive; in Linux reload virtio_balloon, in Windows '
-    'restart the service BalloonService')
-
 _OS = domain_xml.GuestOS
 
-#: (status, guest OS) -> what to do, one line.  None stands for any other OS.
-REMEDIES: typing.Final[collections.abc.Mapping[
-    tuple[Status, domain_xml.GuestOS | None], str]] = {
-    (Status.UNREACHABLE, _ANY_OS):
-        'see whether QEMU hangs (storage, a stopped process) or a long job '
-        'runs: "virsh domcontrol" and "virsh domjobinfo" of this guest',
-    (Status.NO_DEVICE, _ANY_OS):
-        'hard reboot the guest, so that Nova writes its XML anew with a '
-        'balloon device',
-    (Status.STATS_DISABLED, _ANY_OS):
-        'hard reboot the guest, or set the period live: '
-        '"virsh dommemstat --live --period {period} {uuid}"',
-    (Status.DRIVER_MISSING, _OS.WINDOWS): _WINDOWS_DRIVER,
-    (Status.DRIVER_MISSING, _OS.LINUX): _LINUX_DRIVER,
-    (Status.DRIVER_MISSING, _OS.CIRROS):
-        'cirros does not load a balloon driver by itself: in the guest run '
-        '"modprobe virtio_balloon" where its kernel has the module, or use '
-        'another image',
-    (Status.DRIVER_MISSING, _OS.FREEBSD):
-        "FreeBSD's balloon driver sends no statistics: measure inside the "
-        'guest',
-    (Status.DRIVER_MISSING, _ANY_OS):
-        f'Linux: {_LINUX_DRIVER}. Windows: {_WINDOWS_DRIVER}',
-    (Status.SERVICE_MISSING, _OS.WINDOWS): _WINDOWS_SERVICE,
-    (Status.SERVICE_MISSING, _OS.LINUX):
-        'reload virtio_balloon in the guest; kernels before 4.11 may need '
-        'an update',
-    (Status.SERVICE_MISSING, _ANY_OS): f'Windows: {_WINDOWS_SERVICE}',
-    (Status.STALE, _OS.WINDOWS):
-        'see that the guest is alive and restart its service BalloonService',
-    (Status.STALE, _OS.LINUX):
-        'see that the guest is alive and reload virtio_balloon in it',
-    (Status.STALE, _ANY_OS): _RESTART_GUEST_SIDE,
-    (Status.INVALID, _ANY_OS):
-        'the guest sends impossible numbers: look for a broken or hostile '
-        'balloon driver in it',
-}
+Rule = collections.abc.Callable[[Evidence], str | None]
+Remedies = collections.abc.Mapping[domain_xml.GuestOS | None, str]
+
+
+class Status(enum.IntEnum):
+    """Why a guest's memory numbers are, or are not, published.
+
+    A row is a status: its code, its rule, what it means, and what to do about
+    it by guest OS, one line each, where None stands for any other.  The rules
+    are asked in the order of the rows.  The first that says something
+    decides, and what it says is the detail, so each may rely on those above
+    it having passed.  The documentation's table is made from these rows.
+
+    :ivar rule: says in one line why the status holds, None when it does not
+    :ivar meaning: for the documentation, one line
+    :ivar remedies: empty where nothing is to be done
+    """
+
+    rule: Rule
+    meaning: str
+    remedies: Remedies
+
+    def __new__(cls, code: int, rule: Rule, meaning: str,
+                remedies: Remedies = types.MappingProxyType({})) -> 'Status':
+        made = int.__new__(cls, code)
+        made._value_ = code
+        made.rule, made.meaning = rule, meaning
+        made.remedies = types.MappingProxyType(dict(remedies))
+        return made
+
+    UNREACHABLE = (
+        9, _unreachable,
+        'QEMU or libvirt did not answer in time, or another job held the '
+        'guest.', {
+            _ANY_OS: 'see whether QEMU hangs (storage, a stopped process) or '
+                     'a long job runs: "virsh domcontrol" and "virsh '
+                     'domjobinfo" of this guest'})
+    NOT_RUNNING = (
+        2, _not_running,
+        'The guest is paused, suspended, shut off or crashed.')
+    NO_DEVICE = (
+        3, _no_device,
+        "The live XML has no balloon, or <memballoon model='none'/>.", {
+            _ANY_OS: 'hard reboot the guest, so that Nova writes its XML '
+                     'anew with a balloon device'})
+    STATS_DISABLED = (
+        4, _stats_disabled,
+        'The live XML has a balloon without a statistics period.', {
+            _ANY_OS: 'hard reboot the guest, or set the period live: "virsh '
+                     'dommemstat --live --period {period} {uuid}"'})
+    STARTING = (
+        1, _starting,
+        'The first numbers, or the first after a pause, a restore or a '
+        'migration, are not due yet: wait until boot_grace is over, or for '
+        'one answer.')
+    DRIVER_MISSING = (
+        5, _driver_missing,
+        'The guest has never reported: it has no balloon driver, or one that '
+        'sends no statistics.', {
+            _OS.WINDOWS: _WINDOWS_DRIVER,
+            _OS.LINUX: _LINUX_DRIVER,
+            _OS.CIRROS:
+                'cirros does not load a balloon driver by itself: in the '
+                'guest run "modprobe virtio_balloon" where its kernel has '
+                'the module, or use another image',
+            _OS.FREEBSD:
+                "FreeBSD's balloon driver sends no statistics: measure "
+                'inside the guest',
+            _ANY_OS: f'Linux: {_LINUX_DRIVER}. Windows: {_WINDOWS_DRIVER}'})
+    SERVICE_MISSING = (
+        6, _service_missing,
+        'The driver is bound, but sends no memory numbers: mostly Windows '
+        'without the service BalloonService.', {
+            _OS.WINDOWS: _WINDOWS_SERVICE,
+            _OS.LINUX: 'reload virtio_balloon in the guest; kernels before '
+                       '4.11 may need an update',
+            _ANY_OS: f'Windows: {_WINDOWS_SERVICE}'})
+    STALE = (
+        7, _stale,
+        'The guest has not answered for stale_after_periods (3) of its '
+        'periods.', {
+            _OS.WINDOWS: 'see that the guest is alive and restart its '
+                         'service BalloonService',
+            _OS.LINUX: 'see that the guest is alive and reload '
+                       'virtio_balloon in it',
+            _ANY_OS: 'see that the guest is alive; in Linux reload '
+                     'virtio_balloon, in Windows restart the service '
+                     'BalloonService'})
+    INVALID = (
+        8, _invalid,
+        'The guest sent numbers that it cannot have; the detail names them.', {
+            _ANY_OS: 'the guest sends impossible numbers: look for a broken '
+                     'or hostile balloon driver in it'})
+    REPORTING = (
+        0, _reporting,
+        "The guest's numbers are its own, fresh and possible. Only now are "
+        'they published.')
+
+    @property
+    def word(self) -> str:
+        """The status as metadata and logs spell it."""
+        return self.name.lower()
+
+
+#: No news for an operator: a guest that starts, or that somebody stopped.
+QUIET: typing.Final = frozenset((Status.STARTING, Status.NOT_RUNNING))
+#: Told at the first reading; every other status at the second.
+IMMEDIATE: typing.Final = frozenset((Status.UNREACHABLE, Status.INVALID))
+#: What Nova's option decides; told at INFO when the operator has set it <= 0.
+BY_CONFIGURATION: typing.Final = frozenset(
+    (Status.NO_DEVICE, Status.STATS_DISABLED))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """A guest's status and, in one line, the facts that decided it."""
+
+    status: Status
+    detail: str
+
+
+def judge(seen: Evidence) -> Verdict:
+    """One status for any evidence whatever; never raises."""
+    for status in Status:
+        detail = status.rule(seen)
+        if detail is not None:
+            return Verdict(status, detail)
+    raise AssertionError('the last rule always holds')
 
 
 def remedy(status: Status, *, guest_os: domain_xml.GuestOS,
@@ -302,8 +327,7 @@ def remedy(status: Status, *, guest_os: domain_xml.GuestOS,
     """
     if status in BY_CONFIGURATION and nova_period_s <= 0:
         return _NOVA_OFF
-    text = (REMEDIES.get((status, guest_os))
-            or REMEDIES.get((status, _ANY_OS)))
+    text = status.remedies.get(guest_os, status.remedies.get(_ANY_OS))
     if text is None:
         return None
     return text.replace('{period}', str(nova_period_s)).replace('{uuid}', uuid)

@@ -12,9 +12,19 @@
 
 """Sphinx configuration of the documentation."""
 
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The tables are made from this checkout, whatever is installed.
+sys.path[:0] = [str(ROOT), str(ROOT / 'doc' / 'ext')]
+
 extensions = [
+    'generated',
     'openstackdocstheme',
+    'oslo_config.sphinxext',
 ]
+nitpicky = True
 
 project = 'memstat-pollster'
 author = 'memstat-pollster developers'

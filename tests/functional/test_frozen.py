@@ -26,6 +26,7 @@ from memstat_pollster import monitor
 from memstat_pollster import nova
 from memstat_pollster import status
 from tests.functional import base
+from tests.functional import published
 from tests import node
 from tests.node import agent as polling
 
@@ -276,6 +277,9 @@ class TestOutages(FrozenTest):
 
 
 class TestAgent(FrozenTest):
+    @published.signature(
+        'unreachable',
+        "A frozen QEMU: libvirt's call does not return")
     def test_a_source_of_its_own_interval_is_not_held_up(self):
         """As etc/polling.yaml has it; Ceilometer's own cpu meter hangs."""
         guests = self.fleet(3, period=5)

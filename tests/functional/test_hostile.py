@@ -202,38 +202,51 @@ class TestHostile(published.SharedAgentTest):
             numbers=numbers)
         self.assertEqual(['reporting'], self.words(self.guests[name]))
 
+    @published.signature('invalid', 'A total of 2^63 bytes')
     def test_total_of_2_63(self):
         self.check_invalid('total-2-63')
 
+    @published.signature('invalid', 'A total of 2^64 - 2 bytes')
     def test_total_of_2_64_less_2(self):
         self.check_invalid('total-2-64-2')
 
+    @published.signature('invalid', 'A total of 0')
     def test_total_of_0(self):
         self.check_invalid('total-0')
 
+    @published.signature('invalid', 'A total of less than a page')
     def test_total_under_a_page(self):
         self.check_invalid('total-3')
 
+    @published.signature('invalid', "A total of more than the guest's maximum")
     def test_total_over_the_maximum(self):
         self.check_invalid('total-over')
 
+    @published.signature('invalid', 'Free memory over the total')
     def test_free_over_total(self):
         self.check_invalid('free-over')
 
+    @published.signature('invalid', 'Usable memory over the total')
     def test_usable_over_total(self):
         self.check_invalid('usable-over')
 
+    @published.signature('invalid', 'Caches over the total')
     def test_caches_over_total(self):
         self.check_invalid('caches-over')
 
+    @published.signature(
+        'invalid',
+        'Free memory and caches together over the total')
     def test_free_and_caches_together_over_total(self):
         self.check_invalid('sum-over')
 
+    @published.signature('invalid', 'One number and no other')
     def test_single_fields(self):
         for name in ('only-total', 'only-free', 'only-usable',
                      'only-caches'):
             self.check_invalid(name)
 
+    @published.signature('service_missing', 'Swap counters alone')
     def test_swap_and_nothing_else(self):
         guest = self.guests['swap-only']
         self.assertPublished(
@@ -242,22 +255,33 @@ class TestHostile(published.SharedAgentTest):
             'Windows: in the guest run "blnsvr.exe -i" from virtio-win as '
             'administrator and see that the service BalloonService runs')
 
+    @published.signature('invalid', 'A record that ends half-way')
     def test_record_that_ends_half_way(self):
         self.check_invalid('cut-off')
 
+    @published.signature('reporting', 'A record of 400 entries too many')
     def test_oversized_record(self):
         self.check_odd('oversized')
 
+    @published.signature('invalid', 'A number sent twice: the last one counts')
     def test_duplicate_tags(self):
         self.check_invalid('twice')
         self.check_odd('last-one-counts')
 
+    @published.signature('reporting', 'Unknown tags beside good numbers')
     def test_unknown_tags(self):
         self.check_odd('unknown-tags')
 
+    @published.signature(
+        'reporting',
+        'Swap of 2^54 KiB (Windows, a NULL from WMI): all but swap is '
+        'published')
     def test_lie_in_swap_costs_swap_only(self):
         self.check_odd('swap')
 
+    @published.signature(
+        'invalid',
+        'A balloon that is said to hold more than the machine has')
     def test_lying_actual_register(self):
         """QEMU's event takes the lie into libvirt's own record too."""
         guest = self.guests['actual']
@@ -269,6 +293,10 @@ class TestHostile(published.SharedAgentTest):
             f'current {lie} KiB is more than the {MAXIMUM_KIB} KiB the guest '
             f'can have', INVALID_REMEDY, age='fresh', memory=None)
 
+    @published.signature(
+        'stale',
+        'An empty buffer, after which QEMU takes no more: good numbers and a '
+        'timestamp that stand still')
     def test_empty_buffer(self):
         """QEMU takes nothing more from such a guest until it is reset."""
         guest = self.guests['empty']
@@ -278,6 +306,9 @@ class TestHostile(published.SharedAgentTest):
             'see that the guest is alive; in Linux reload virtio_balloon, in '
             'Windows restart the service BalloonService', age='frozen')
 
+    @published.signature(
+        'invalid',
+        'Numbers that are sane and absurd by turns: published when sane')
     def test_numbers_that_flip(self):
         """Published when they are sane, and told of once in 20 cycles."""
         guest = self.guests['flip']

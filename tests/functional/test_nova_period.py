@@ -90,9 +90,15 @@ class TestSwitchedOff(NovaTest):
 
     period = 0
 
+    @published.signature(
+        'no_device',
+        "``model='none'``, and nova.conf asks for none")
     def test_0_and_no_device(self):
         self.check(self.none, 'no_device', NONE, NOVA_OFF, level='INFO')
 
+    @published.signature(
+        'stats_disabled',
+        'No period, and nova.conf asks for none')
     def test_0_and_no_period(self):
         self.check(self.without, 'stats_disabled', NO_PERIOD, NOVA_OFF,
                    level='INFO', age='frozen')

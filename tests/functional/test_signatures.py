@@ -12,8 +12,8 @@
 
 """Every status and every signature, from the driver to the sample.
 
-Each class has one agent and the guests that its tests look at.  The table in
-doc/source/statuses.rst names the test of each signature.
+Each class has one agent and the guests that its tests look at.  The
+documentation's table of signatures is made from their decorators.
 """
 
 import threading
@@ -92,6 +92,9 @@ class TestReporting(published.SharedAgentTest):
                    numbers={'memory.swap.in': 0.0, 'memory.swap.out': 0.0,
                             **numbers}, age='fresh', **expected)
 
+    @published.signature(
+        'reporting',
+        'Healthy Linux: all numbers, the timestamp moves every period')
     def test_linux_equals_its_own_meminfo(self):
         self.agent.wait_status(self.web.uuid, 'reporting')
         own = {key: kib / 1024 for key, kib in self.web.meminfo().items()}
@@ -118,6 +121,7 @@ class TestReporting(published.SharedAgentTest):
                 'memory.swap.in': 0.0, 'memory.swap.out': 0.0})
         self.assertEqual([], self.said_of(self.web))
 
+    @published.signature('reporting', 'All fields there are')
     def test_all_fields(self):
         self.check_reporting(self.current, 'usable', {
             'memory.available': 500.0, 'memory.usable': 266.0,
@@ -125,22 +129,33 @@ class TestReporting(published.SharedAgentTest):
             'memory.util': 46.8, 'memory.swap.in': 7.0,
             'memory.swap.out': 13.0})
 
+    @published.signature('reporting', 'No ``disk_caches``: Linux before 4.16')
     def test_kernel_without_caches(self):
         self.check_reporting(self.no_caches, 'usable', {
             'memory.available': 480.0, 'memory.usable': 300.0,
             'memory.unused': 123.0, 'memory.usage': 180.0,
             'memory.util': 37.5})
 
+    @published.signature(
+        'reporting',
+        'No ``usable``: usage is computed from caches')
     def test_kernel_without_available(self):
         self.check_reporting(self.no_avail, 'caches', {
             'memory.available': 400.0, 'memory.unused': 71.0,
             'memory.usage': 240.0, 'memory.util': 60.0})
 
+    @published.signature(
+        'reporting',
+        'Neither: Linux before 4.6; usage is all that is not free')
     def test_kernel_with_neither(self):
         self.check_reporting(self.oldest, 'unused', {
             'memory.available': 320.0, 'memory.unused': 72.0,
             'memory.usage': 248.0, 'memory.util': 77.5})
 
+    @published.signature(
+        'reporting',
+        'An uninitialised first record (``swap_in`` 0 and nothing else) of '
+        'Linux before 4.11, then numbers')
     def test_uninitialised_first_record_of_an_old_kernel(self):
         self.check_reporting(self.uninitialised, 'unused', {
             'memory.available': 300.0, 'memory.unused': 101.0,
@@ -148,6 +163,9 @@ class TestReporting(published.SharedAgentTest):
         self.assertEqual(['starting', 'reporting'],
                          self.words(self.uninitialised))
 
+    @published.signature(
+        'starting',
+        'Boots slowly: timestamp 0 within ``boot_grace``')
     def test_guest_that_boots_slowly(self):
         self.check_reporting(self.slow, 'usable', {
             'memory.available': 250.0, 'memory.usable': 150.0,
@@ -198,19 +216,34 @@ class TestNeverReported(published.SharedAgentTest):
         self.check(guest, 'driver_missing', NEVER, remedy, **expected)
         self.assertEqual(['starting', 'driver_missing'], self.words(guest))
 
+    @published.signature(
+        'driver_missing',
+        'Linux without the driver: timestamp 0')
     def test_linux_without_the_driver(self):
         self.check_driver_missing(self.noballoon, LINUX_DRIVER, memory=128.0)
 
+    @published.signature(
+        'driver_missing',
+        'Nothing but firmware runs: timestamp 0')
     def test_no_driver_at_all(self):
         """Firmware, a boot loader, a guest that no longer boots."""
         self.check_driver_missing(self.firmware, ANY_DRIVER)
 
+    @published.signature(
+        'driver_missing',
+        'Driver without a statistics queue (FreeBSD): timestamp 0')
     def test_driver_without_a_statistics_queue(self):
         self.check_driver_missing(self.no_queue, FREEBSD_DRIVER)
 
+    @published.signature(
+        'driver_missing',
+        'Driver bound, and it never sends anything: timestamp 0')
     def test_driver_bound_and_silent(self):
         self.check_driver_missing(self.bound, CIRROS_DRIVER)
 
+    @published.signature(
+        'driver_missing',
+        'Windows without the driver: timestamp 0')
     def test_windows_without_the_driver(self):
         self.check_driver_missing(self.windows, WINDOWS_DRIVER)
 
@@ -222,12 +255,24 @@ class TestNeverReported(published.SharedAgentTest):
         self.assertIn(self.words(guest), (['starting', 'service_missing'],
                                           ['service_missing']))
 
+    @published.signature(
+        'service_missing',
+        'Windows whose service never ran: a timestamp that stands still, no '
+        'numbers')
     def test_windows_whose_service_never_ran(self):
         self.check_service_missing(self.no_service, WINDOWS_SERVICE)
 
+    @published.signature(
+        'service_missing',
+        'Windows whose answers are empty: a timestamp that moves, no '
+        'numbers')
     def test_windows_that_answers_every_poll_with_nothing(self):
         self.check_service_missing(self.wmi, WINDOWS_SERVICE)
 
+    @published.signature(
+        'service_missing',
+        'Linux before 4.11 that sends nothing after its uninitialised '
+        'record')
     def test_old_kernel_that_sends_nothing_after_its_first_record(self):
         self.check_service_missing(self.uninitialised, LINUX_RELOAD)
 
@@ -237,17 +282,30 @@ class TestNeverReported(published.SharedAgentTest):
                    age='frozen')
         self.assertEqual(['stats_disabled'], self.words(guest))
 
+    @published.signature(
+        'stats_disabled',
+        "No period in the XML: numbers of the driver's start")
     def test_no_period(self):
         self.check_no_period(self.no_period)
 
+    @published.signature(
+        'stats_disabled',
+        "Period 0 in the XML: numbers of the driver's start")
     def test_period_0(self):
         """libvirt leaves the element out of its live XML."""
         self.check_no_period(self.zero_period)
 
+    @published.signature(
+        'stats_disabled',
+        'No balloon in the XML of an older Nova: libvirt adds one without a '
+        'period')
     def test_no_element_in_the_xml_of_an_older_nova(self):
         """libvirt adds a balloon without a period by itself."""
         self.check_no_period(self.no_element)
 
+    @published.signature(
+        'no_device',
+        "``<memballoon model='none'/>``: no timestamp")
     def test_no_device(self):
         self.check(self.no_device, 'no_device',
                    "its live XML has <memballoon model='none'/>",
@@ -285,24 +343,44 @@ class TestFallsSilent(published.SharedAgentTest):
         self.check(guest, 'stale', SILENT, remedy, age='frozen', **expected)
         self.assertEqual('stale', self.words(guest)[-1])
 
+    @published.signature(
+        'service_missing',
+        'Windows whose service stopped after good numbers: they are gone, '
+        'the timestamp stands still')
     def test_windows_whose_service_stopped(self):
         self.check(self.stopped, 'service_missing', NO_NUMBERS,
                    WINDOWS_SERVICE)
 
+    @published.signature(
+        'stale',
+        'Windows whose service hangs: good numbers and a timestamp that '
+        'stand still')
     def test_windows_whose_service_hangs(self):
         self.check_stale(self.frozen, 'see that the guest is alive and '
                          'restart its service BalloonService')
 
+    @published.signature(
+        'stale',
+        'Reset into something without a driver: good numbers and a '
+        'timestamp that stand still')
     def test_guest_reset_into_something_without_a_driver(self):
         self.check_stale(self.reset, 'see that the guest is alive; in Linux '
                          'reload virtio_balloon, in Windows restart the '
                          'service BalloonService')
 
+    @published.signature(
+        'stale',
+        'Linux that hangs (a kernel panic): good numbers and a '
+        'timestamp that stand still')
     def test_linux_that_hangs(self):
         self.check_stale(self.hung, 'see that the guest is alive; in Linux '
                          'reload virtio_balloon, in Windows restart the '
                          'service BalloonService', memory=128.0)
 
+    @published.signature(
+        'stale',
+        'Linux whose driver was unloaded: good numbers and a '
+        'timestamp that stand still')
     def test_linux_whose_driver_was_unloaded(self):
         self.check_stale(self.unloaded, 'see that the guest is alive; in '
                          'Linux reload virtio_balloon, in Windows restart '
@@ -347,6 +425,9 @@ class TestOperators(published.SharedAgentTest):
             return None
         return samples['memory.stats.age'].volume
 
+    @published.signature(
+        'stats_disabled',
+        'Period 0 set live: the last numbers stay')
     def test_period_0_set_live(self):
         self.assertEqual(411 * 1024,
                          self.zero.domain.memoryStats()['available'])
@@ -356,6 +437,7 @@ class TestOperators(published.SharedAgentTest):
         self.assertEqual(['reporting', 'stats_disabled'],
                          self.words(self.zero))
 
+    @published.signature('reporting', 'A period set live where there was none')
     def test_period_set_live_as_the_remedy_says(self):
         self.settled(self.given, 'stats_disabled')
         self.set_period(self.given, 1)
@@ -371,6 +453,9 @@ class TestOperators(published.SharedAgentTest):
             self.line('INFO', self.given, 'reporting', HEALTHY),
             self.said_of(self.given)[-1])
 
+    @published.signature(
+        'reporting',
+        'Period raised live: numbers may be older')
     def test_period_raised_live(self):
         """An age that the old period called stale is fresh by the new."""
         self.agent.wait_for(
@@ -380,6 +465,7 @@ class TestOperators(published.SharedAgentTest):
         self.assertEqual(['reporting'], self.words(self.raised))
         self.assertEqual([], self.said_of(self.raised))
 
+    @published.signature('stale', 'Period lowered live: numbers must be newer')
     def test_period_lowered_live(self):
         """An age that the old period called fresh is stale by the new."""
         self.agent.wait_for(
@@ -394,6 +480,9 @@ class TestOperators(published.SharedAgentTest):
                   if self.lowered.uuid in line]
         self.assertIn('more than 3 s', found)
 
+    @published.signature(
+        'not_running',
+        'Paused: numbers and timestamp stand still')
     def test_paused_and_resumed(self):
         """A guest that somebody paused is no news, before and after."""
         self.check(self.paused, 'not_running', 'the guest is paused',
@@ -481,6 +570,9 @@ class TestMoved(published.SharedAgentTest):
                     self.EATEN_MIB - 1)
                 self.assertEqual('reporting', published.word(each))
 
+    @published.signature(
+        'starting',
+        'Restored from a save file: old numbers under a new timestamp')
     def test_saved_and_restored(self):
         guest = self.saved
         told = self.eat_unseen(guest)
@@ -507,6 +599,9 @@ class TestMoved(published.SharedAgentTest):
         self.assertNeverOld(told, after)
         self.assertEqual([], self.said_of(guest))
 
+    @published.signature(
+        'starting',
+        'Migrated in: old numbers under a new timestamp')
     def test_migrated_live(self):
         guest = self.migrated
         other = node.Node()
@@ -538,6 +633,10 @@ class TestMoved(published.SharedAgentTest):
                          [each for each in words if each != 'not_running'])
         self.assertEqual([], self.said_of(guest, agent))
 
+    @published.signature(
+        'reporting',
+        'Rebooting: numbers and timestamp of the last boot, until they are '
+        'stale or the new driver reports')
     def test_rebooting(self):
         """What the last boot sent stands for as long as it is fresh."""
         self.rebooted.command('eat 24', '^ATE')
@@ -576,10 +675,17 @@ class TestShutOff(published.SharedAgentTest):
             agent.wait_status(cls.stopped.uuid, 'reporting')
         cls.stopped.domain.destroy()
 
+    @published.signature(
+        'not_running',
+        'Shut off, and Ceilometer is to report it '
+        '(``report_stopped_instance_metrics``)')
     def test_shut_off_and_reported(self):
         self.check(self.stopped, 'not_running', 'the guest is shut off',
                    level=None, resident=False)
 
+    @published.signature(
+        'not_running',
+        'Shut off, and Ceilometer is not to report it: no sample')
     def test_shut_off_and_not_reported(self):
         self.without.wait_for(
             lambda cycles: self.stopped.uuid not in cycles[-1],
@@ -615,6 +721,10 @@ class TestBusy(published.SharedAgentTest):
         cls.connection.close()
         super().tearDownClass()
 
+    @published.signature(
+        'unreachable',
+        "Another client's call holds the guest: neither resident memory nor "
+        'timestamp')
     def test_another_job_holds_the_guest(self):
         self.addCleanup(self.busy.thaw)
         samples = self.settled(self.busy, 'unreachable')

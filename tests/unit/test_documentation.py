@@ -12,17 +12,18 @@
 
 """The documentation says what the code and the tests say."""
 
-import ast
+import importlib.util
+import itertools
 import pathlib
 import re
 
 import testtools
 
+from memstat_pollster import meters
 from memstat_pollster import status
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-STATUSES = ROOT / 'doc' / 'source' / 'statuses.rst'
-FUNCTIONAL = ROOT / 'tests' / 'functional'
+SOURCE = ROOT / 'doc' / 'source'
 #: Each test of these modules shows a signature, but for those named.
 SIGNATURES = {
     'test_signatures': set(),
@@ -30,61 +31,123 @@ SIGNATURES = {
 }
 
 
-def tables():
-    """The rows of each list-table, header left out; cells in one line."""
-    found = []
-    for text in STATUSES.read_text().split('.. list-table::')[1:]:
-        rows = re.findall(r'^   \* - (.*?)(?=^   \* - |^\S|\Z)', text,
-                          re.MULTILINE | re.DOTALL)
-        found.append([[' '.join(cell.split())
-                       for cell in re.split(r'^     - ', row, flags=re.M)]
-                      for row in rows[1:]])
-    return found
+def _tables():
+    """doc/ext/tables.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location(
+        'tables', ROOT / 'doc' / 'ext' / 'tables.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def tests_of(module):
-    """What is in a functional test's module, as the table names it."""
-    tree = ast.parse((FUNCTIONAL / f'{module}.py').read_text())
-    return {(f'{module}.{cls.name}', function.name)
-            for cls in tree.body if isinstance(cls, ast.ClassDef)
-            for function in cls.body
-            if isinstance(function, ast.FunctionDef)
-            and function.name.startswith('test_')}
+tables = _tables()
 
 
-class TestStatuses(testtools.TestCase):
-    """doc/source/statuses.rst"""
+class TestTables(testtools.TestCase):
+    """What the pages' tables and drawing are made of."""
 
-    def setUp(self):
-        super().setUp()
-        self.statuses, self.signatures = tables()
-        self.named = [tuple(re.fullmatch(r'``(.+)`` ``(.+)``', cells[2])
-                            .groups()) for cells in self.signatures]
-
-    def test_every_status_is_there_with_its_code(self):
+    def test_every_status_has_a_row_with_its_code_and_word(self):
         self.assertEqual(
-            [(str(int(each)), f'``{each.word}``') for each in status.Status],
-            [(code, word) for code, word, _, _ in self.statuses])
+            [(str(int(each)), f'``{each.word}``')
+             for each in sorted(status.Status)],
+            [(code, word.splitlines()[-1])
+             for code, word, _, _ in tables.status_rows()])
 
-    def test_the_order_of_the_rules_is_told(self):
-        text = ' '.join(STATUSES.read_text().split())
-        order = ', '.join(
-            {'stats_disabled': 'statistics disabled'}.get(
-                each.word, each.word.replace('_', ' '))
-            for each, _ in status.RULES)
-        self.assertIn(f'decides: {order}.', text)
+    def test_a_remedy_is_told_by_guest_os(self):
+        rows = {row[0]: row[3] for row in tables.status_rows()}
+        self.assertEqual(
+            ('None is needed.',
+             'hard reboot the guest, or set the period live: ``virsh '
+             'dommemstat --live --period 10 UUID``',
+             'Windows: see that the guest is alive and restart its service '
+             'BalloonService\n\n'
+             'Linux: see that the guest is alive and reload virtio\\_balloon '
+             'in it\n\n'
+             'any other guest: see that the guest is alive; in Linux reload '
+             'virtio\\_balloon, in Windows restart the service '
+             'BalloonService'),
+            (rows['0'], rows['4'], rows['7']))
 
-    def test_every_status_has_a_signature_and_none_is_invented(self):
-        self.assertEqual({f'``{each.word}``' for each in status.Status},
-                         {cells[1] for cells in self.signatures})
+    def test_every_status_has_a_signature(self):
+        self.assertEqual({each.word for each in status.Status},
+                         {each.word for each in tables.signatures()})
 
-    def test_every_test_that_is_named_exists(self):
-        existing = set().union(*(
-            tests_of(path.stem) for path in FUNCTIONAL.glob('test_*.py')))
-        self.assertEqual(set(), set(self.named) - existing)
+    def test_every_test_of_a_signature_is_marked_as_one(self):
+        self.assertEqual(SIGNATURES, {module: tables.unmarked(module)
+                                      for module in SIGNATURES})
 
-    def test_every_signature_is_named_once(self):
-        wanted = {(where, name) for module, others in SIGNATURES.items()
-                  for where, name in tests_of(module) if name not in others}
-        self.assertEqual(set(), wanted - set(self.named))
-        self.assertEqual(len(self.named), len(set(self.named)))
+    def test_no_signature_is_told_twice(self):
+        texts = [each.text for each in tables.signatures()]
+        self.assertEqual(sorted(set(texts)), sorted(texts))
+
+    def test_every_meter_has_a_row(self):
+        self.assertEqual(
+            [(f'``{each.name}``', each.unit or 'none', each.type)
+             for each in meters.METERS.values()],
+            [row[:3] for row in tables.meter_rows()])
+
+    def test_every_room_is_drawn_with_what_it_imports(self):
+        drawing = tables.drawing()
+        rooms = {each.name: each for each in tables.rooms()}
+        self.assertEqual(sorted(rooms), sorted(re.findall(
+            r'class="name"[^>]*>([^<]+)<', drawing)))
+        self.assertEqual(
+            {'stats': (True, ()), 'inspector': (False, ('libvirt',))},
+            {name: (rooms[name].pure, rooms[name].outside)
+             for name in ('stats', 'inspector')})
+        self.assertIn('>libvirt</text>', drawing)
+
+    def test_the_way_between_two_rooms_is_drawn_once(self):
+        """pollsters stands on monitor, and through it on status."""
+        drawn = {each.name: each for each in tables.rooms()}
+        steps = tables._steps(drawn)
+        self.assertIn(('monitor', 'status'), steps)
+        self.assertNotIn(('monitor', 'stats'), steps)
+        self.assertEqual(len(steps), tables.drawing().count('class="edge"'))
+
+    def test_text_stays_text(self):
+        self.assertEqual(
+            r'\*not\* \`this\` \|x\| but ``virsh a_b`` and a\_',
+            tables.rst('*not* `this` |x| but "virsh a_b" and a_'))
+
+
+class TestLinks(testtools.TestCase):
+    """Sphinx checks links between its pages; these are all others."""
+
+    #: Paths of the checkout, as pages name them.
+    PATH = re.compile(r'``((?:benchmarks|debian|doc|etc|memstat_pollster|'
+                      r'releasenotes|tests|tools)/[\w./-]*)``')
+
+    def _pages(self):
+        pages = [*ROOT.glob('*.rst'), *SOURCE.rglob('*.rst')]
+        self.assertIn(ROOT / 'README.rst', pages)
+        return pages
+
+    def test_every_file_that_is_linked_to_exists(self):
+        missing = []
+        for page in self._pages():
+            for target in re.findall(r'<([^<>\s]+)>`__?', page.read_text()):
+                if ':' in target:
+                    continue
+                path = page.parent / target.partition('#')[0]
+                if not path.exists():
+                    missing.append(f'{page.relative_to(ROOT)}: {target}')
+        self.assertEqual([], missing)
+
+    def test_every_path_that_is_named_exists(self):
+        self.assertEqual([], [
+            f'{page.relative_to(ROOT)}: {path}'
+            for page in self._pages()
+            for path in self.PATH.findall(page.read_text())
+            if not (ROOT / path).exists()])
+
+    def test_every_page_is_in_one_table_of_contents(self):
+        listed = list(itertools.chain.from_iterable(
+            re.findall(r'^   (?:.+ <)?([\w/-]+)>?$', block, re.MULTILINE)
+            for page in SOURCE.rglob('*.rst')
+            for block in page.read_text().split('.. toctree::')[1:]))
+        self.assertEqual(
+            sorted(str(page.relative_to(SOURCE).with_suffix(''))
+                   for page in SOURCE.rglob('*.rst')
+                   if page != SOURCE / 'index.rst'),
+            sorted(listed))

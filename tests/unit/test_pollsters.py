@@ -22,7 +22,7 @@ from ceilometer.compute import discovery
 from ceilometer.compute.pollsters import instance_stats
 from ceilometer.compute.pollsters import util
 from ceilometer.polling import plugin_base
-from ceilometer import sample
+from ceilometer import sample as ceilometer_sample
 from ceilometer import service
 import fixtures
 import testtools
@@ -309,7 +309,8 @@ class TestTable(testtools.TestCase):
         self.assertEqual(list(meters.METERS), list(pollsters.VALUES))
 
     def test_the_types_are_words_of_ceilometers(self):
-        self.assertEqual({sample.TYPE_GAUGE, sample.TYPE_CUMULATIVE},
+        self.assertEqual({ceilometer_sample.TYPE_GAUGE,
+                          ceilometer_sample.TYPE_CUMULATIVE},
                          {meter.type for meter in meters.METERS.values()})
 
 

@@ -41,7 +41,7 @@ LICENCE = '''\
 PURE = ('stats', 'domain', 'history', 'status', 'meters')
 #: What they may have of the standard library.
 PURE_STDLIB = {'collections', 'dataclasses', 'enum', 'functools', 'itertools',
-               'math', 're', 'typing'}
+               'math', 're', 'types', 'typing'}
 #: Builtins that do I/O or reach a module behind the back of "import".
 IMPURE_BUILTINS = {'open', 'print', 'input', 'exec', 'eval', 'compile',
                    '__import__', 'breakpoint'}
