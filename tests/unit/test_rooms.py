@@ -38,7 +38,8 @@ LICENCE = '''\
 '''
 
 #: Rooms that know no I/O, no clock and no configuration object.
-PURE = ('stats', 'domain', 'history', 'status', 'meters')
+PURE = ('stats', 'domain', 'history', 'status', 'meters',
+        'definitions')
 #: What they may have of the standard library.
 PURE_STDLIB = {'collections', 'dataclasses', 'enum', 'functools', 'itertools',
                'math', 're', 'types', 'typing'}
@@ -55,6 +56,8 @@ OUTSIDE = {
     'history': set(),
     'status': set(),
     'meters': set(),
+    'definitions': set(),
+    'gnocchi': {'gnocchiclient', 'keystoneauth1', 'oslo_config'},
     'nova': {'oslo_config'},
     'opts': {'oslo_config'},
     'inspector': {'libvirt'},
@@ -62,7 +65,7 @@ OUTSIDE = {
     'node': {'oslo_config'},
     'builtin': {'ceilometer', 'oslo_log'},
     'pollsters': {'ceilometer', 'oslo_config', 'oslo_log'},
-    'cmd': {'cliff', 'oslo_config', 'oslo_log'},
+    'cmd': {'cliff', 'oslo_config', 'oslo_log', 'yaml'},
 }
 #: room -> the rooms below it, which it may use.
 BELOW = {
@@ -72,6 +75,8 @@ BELOW = {
     'history': {'stats'},
     'status': {'stats', 'history', 'domain'},
     'meters': set(),
+    'definitions': {'meters'},
+    'gnocchi': {'definitions'},
     'nova': set(),
     'opts': set(),
     'inspector': {'stats'},
@@ -81,7 +86,8 @@ BELOW = {
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
                   'inspector', 'monitor', 'meters', 'node', 'builtin'},
     'cmd': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
-            'inspector', 'monitor', 'meters', 'node', 'cmd'},
+            'inspector', 'monitor', 'meters', 'node', 'definitions',
+            'gnocchi', 'cmd'},
 }
 
 

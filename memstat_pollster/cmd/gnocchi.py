@@ -1,0 +1,194 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""memstat-pollster gnocchi-resources and gnocchi-upgrade."""
+
+import argparse
+import importlib.util
+import os
+import pathlib
+import tempfile
+import typing
+import urllib.parse
+
+from cliff import command
+from oslo_config import cfg
+import yaml
+
+from memstat_pollster.cmd import outcome
+from memstat_pollster import definitions
+
+_HEADER: typing.Final = """\
+# Ceilometer's gnocchi_resources.yaml with the meters of memstat-pollster, by
+# "memstat-pollster gnocchi-resources".  Make it anew after each upgrade of
+# Ceilometer.
+---
+"""
+
+#: In Ceilometer's package.
+_IN_PACKAGE: typing.Final = pathlib.Path('publisher', 'data',
+                                         definitions.DEFAULT_FILE)
+
+#: Ceilometer's own (ceilometer/pipeline/sample.py), for a process in which it
+#: is not registered.
+_PIPELINE: typing.Final = cfg.StrOpt('pipeline_cfg_file',
+                                     default='pipeline.yaml')
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes lists, and metrics with nothing to say of, as Ceilometer does.
+
+    So diff shows what was added, and little else.
+    """
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False,
+                        ) -> None:
+        super().increase_indent(flow, False)
+
+
+_Dumper.add_representer(type(None), lambda dumper, _none: (
+    dumper.represent_scalar('tag:yaml.org,2002:null', '')))
+
+
+def _read(path: pathlib.Path) -> typing.Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding='utf-8'))
+    except OSError as exc:
+        raise outcome.CommandFailed(f'{path}: {exc.strerror}') from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        raise outcome.CommandFailed(f'{path}: {exc}') from exc
+
+
+def _found(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
+    """A file as Ceilometer looks for it; its working directory left out."""
+    if os.path.isabs(name):
+        return pathlib.Path(name)
+    path = conf.find_file(name)
+    return None if path is None else pathlib.Path(path)
+
+
+def _definitions_name(conf: cfg.ConfigOpts) -> str:
+    """What the publisher in pipeline.yaml reads."""
+    conf.register_opt(_PIPELINE)
+    path = _found(conf, conf.pipeline_cfg_file)
+    if path is None:
+        return definitions.DEFAULT_FILE
+    try:
+        urls = definitions.publishers(_read(path))
+    except definitions.DefinitionsError as exc:
+        raise outcome.CommandFailed(f'{path}: {exc}') from exc
+    names = {urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
+        'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
+        for url in urls}
+    if len(names) > 1:
+        raise outcome.CommandFailed(
+            f'the publishers in {path} read more than one file: say with '
+            f'--from which one is meant: {", ".join(sorted(names))}')
+    return names.pop() if names else definitions.DEFAULT_FILE
+
+
+def source(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """The definitions file that Ceilometer's publisher reads now.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: there is none
+    """
+    found = _found(conf, _definitions_name(conf))
+    if found is not None:
+        return found
+    spec = importlib.util.find_spec('ceilometer')
+    for directory in (spec and spec.submodule_search_locations) or ():
+        path = pathlib.Path(directory) / _IN_PACKAGE
+        if path.is_file():
+            return path
+    raise outcome.CommandFailed(
+        f'no {definitions.DEFAULT_FILE} was found, neither in the '
+        "configuration's directories nor in an installed Ceilometer: name "
+        'one with --from')
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    """Put a file in place at once, or not at all; others may read it."""
+    try:
+        with tempfile.NamedTemporaryFile(
+                'w', encoding='utf-8', dir=path.parent,
+                prefix=f'.{path.name}.', delete=False) as file:
+            try:
+                file.write(text)
+                os.chmod(file.name, path.stat().st_mode & 0o777
+                         if path.exists() else 0o644)
+                os.replace(file.name, path)
+            except OSError:
+                os.unlink(file.name)
+                raise
+    except OSError as exc:
+        raise outcome.CommandFailed(f'{path}: {exc.strerror}') from exc
+
+
+class GnocchiResources(command.Command):
+    """Print Ceilometer's gnocchi_resources.yaml with the plugin's meters.
+
+    Ceilometer's Gnocchi publisher stores only the meters that this file
+    names, and reads it in the place of its own.  The file that it reads now
+    is the source: the one that the publisher in pipeline.yaml names, or
+    gnocchi_resources.yaml beside ceilometer.conf, or the one in the
+    installed Ceilometer.  Comments are not kept.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--from', dest='source', metavar='FILE', type=pathlib.Path,
+            help='merge with this file instead')
+        parser.add_argument(
+            '--output', '-o', metavar='FILE', type=pathlib.Path,
+            help='write this file, which may be the source, instead of '
+                 'printing; redirecting the output to the source would '
+                 'empty it before it is read')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        path = parsed_args.source or source(self.app.conf)
+        try:
+            document = definitions.merged(_read(path))
+        except definitions.DefinitionsError as exc:
+            raise outcome.CommandFailed(f'{path}: {exc}') from exc
+        text = _HEADER + yaml.dump(
+            document, Dumper=_Dumper, sort_keys=False, width=79)
+        if parsed_args.output is None:
+            self.app.stdout.write(text)
+        else:
+            _write(parsed_args.output, text)
+        return outcome.ExitStatus.OK
+
+
+class GnocchiUpgrade(command.Command):
+    """Add the attribute balloon_status to Gnocchi's instances.
+
+    Run it once for a Gnocchi, after ceilometer-upgrade and before the
+    notification agent is given definitions with this attribute: Gnocchi
+    refuses an attribute that it does not know.  It logs in as the agent does,
+    with [service_credentials] of ceilometer.conf.  The second time it changes
+    nothing.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        # Its libraries take 0.2 s to load, which no other command needs.
+        from memstat_pollster import gnocchi
+        try:
+            added = gnocchi.add_attribute(gnocchi.connect(self.app.conf))
+        except gnocchi.GnocchiError as exc:
+            raise outcome.CommandFailed(str(exc)) from exc
+        self.app.stdout.write(
+            f'attribute {definitions.ATTRIBUTE} of resource type '
+            f'{definitions.RESOURCE_TYPE}: '
+            f'{"added" if added else "there already, nothing to do"}\n')
+        return outcome.ExitStatus.OK

@@ -1,0 +1,144 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Gnocchi, reached and logged in to as Ceilometer's publisher does it.
+
+The only room with gnocchiclient and keystoneauth1.
+"""
+
+import collections.abc
+import contextlib
+import typing
+
+from gnocchiclient import client as gnocchi_client
+from gnocchiclient import exceptions as gnocchi_exceptions
+from keystoneauth1 import exceptions as keystone_exceptions
+from keystoneauth1 import loading
+from oslo_config import cfg
+
+from memstat_pollster import definitions
+
+#: Where ceilometer.conf has the credentials, unless [gnocchi]auth_section
+#: names another group; as in ceilometer/keystone_client.py.
+CREDENTIALS: typing.Final = 'service_credentials'
+GROUP: typing.Final = 'gnocchi'
+
+#: Seconds for a request; the publisher's own default is 6.05.
+TIMEOUT_S: typing.Final = 30
+
+_OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
+    cfg.StrOpt('region-name'),
+    cfg.StrOpt('interface', default='public',
+               choices=('public', 'internal', 'admin',
+                        'publicURL', 'internalURL', 'adminURL')),
+)
+
+
+class GnocchiError(Exception):
+    """Gnocchi or Keystone did not do it; the message is for an operator."""
+
+
+@contextlib.contextmanager
+def errors(what: str) -> collections.abc.Iterator[None]:
+    """Turn what gnocchiclient, keystoneauth1 and oslo.config raise.
+
+    :param what: was to be done, as the message is to name it
+    :raises GnocchiError: in their place
+    """
+    try:
+        yield
+    except (gnocchi_exceptions.ClientException,
+            keystone_exceptions.ClientException, cfg.Error) as exc:
+        # The client's own messages may be empty, or a mapping.
+        reason = str(exc).strip() or type(exc).__name__
+        raise GnocchiError(f'{what}: {reason}') from exc
+
+
+def connect(conf: cfg.ConfigOpts) -> gnocchi_client.Client:
+    """A client of Gnocchi with the credentials that ceilometer.conf has.
+
+    Keystone, if there is one, is asked for a token and for Gnocchi's
+    endpoint.
+
+    :param conf: that has parsed ceilometer.conf; the options are registered
+        here where they are not
+    :raises GnocchiError: the credentials are not there, or not taken
+    """
+    with errors('logging in for Gnocchi'):
+        section = _credentials(conf)
+        auth = loading.load_auth_from_conf_options(conf, section)
+        if auth is None:
+            raise GnocchiError(
+                f'the configuration has no [{section}]auth_type: name the '
+                'ceilometer.conf that the notification agent reads with '
+                '--config-file')
+        session = loading.load_session_from_conf_options(
+            conf, section, timeout=TIMEOUT_S, auth=auth)
+        endpoint = {'interface': conf[section].interface,
+                    'region_name': conf[section].region_name}
+        endpoint['endpoint_override'] = session.get_endpoint(
+            service_type='metric', service_name='gnocchi', **endpoint)
+        return gnocchi_client.Client('1', session, adapter_options=endpoint)
+
+
+def _credentials(conf: cfg.ConfigOpts) -> str:
+    """The group with the credentials, its options registered."""
+    _register(conf, GROUP)
+    conf.set_default('auth_section', CREDENTIALS, group=GROUP)
+    section = str(conf[GROUP].auth_section)
+    _register(conf, section)
+    return section
+
+
+def _register(conf: cfg.ConfigOpts, group: str) -> None:
+    loading.register_auth_conf_options(conf, group)
+    loading.register_session_conf_options(conf, group)
+    conf.register_opts(_OPTS, group=group)
+
+
+def add_attribute(client: gnocchi_client.Client) -> bool:
+    """See that Gnocchi's instances have the attribute balloon_status.
+
+    :returns: whether it had to be added
+    :raises GnocchiError: it could not be, or another kind of attribute has
+        its name
+    """
+    with errors('Gnocchi'):
+        if _has_attribute(client):
+            return False
+        try:
+            client.resource_type.update(definitions.RESOURCE_TYPE, [
+                {'op': 'add', 'path': f'/attributes/{definitions.ATTRIBUTE}',
+                 'value': dict(definitions.ATTRIBUTE_TYPE)}])
+        except gnocchi_exceptions.ClientException:
+            # Another controller may have been a moment faster.
+            if _has_attribute(client):
+                return False
+            raise
+        return True
+
+
+def _has_attribute(client: gnocchi_client.Client) -> bool:
+    try:
+        found = client.resource_type.get(definitions.RESOURCE_TYPE)
+    except gnocchi_exceptions.NotFound as exc:
+        # Its attributes differ from release to release: Ceilometer's part.
+        raise GnocchiError(
+            f'Gnocchi has no resource type {definitions.RESOURCE_TYPE} yet: '
+            'run ceilometer-upgrade first') from exc
+    attribute = found['attributes'].get(definitions.ATTRIBUTE)
+    if attribute is not None and attribute['type'] != 'string':
+        raise GnocchiError(
+            f'the attribute {definitions.ATTRIBUTE} of resource type '
+            f'{definitions.RESOURCE_TYPE} is a {attribute["type"]}, no '
+            'string: remove it if nothing needs it')
+    return attribute is not None
