@@ -86,6 +86,8 @@ class Sample:
     """One sample as the agent published it.
 
     :ivar unit: with the sample's type, so that one tuple tells both
+    :ivar read_s: the agent's monotonic clock when the cycle was read that it
+        is of, the same for all of the plugin's; None: not the plugin's
     """
 
     name: str
@@ -95,13 +97,16 @@ class Sample:
     type: str
     timestamp: str
     metadata: dict[str, typing.Any] = dataclasses.field(compare=False)
+    read_s: float | None = dataclasses.field(default=None, compare=False)
 
     @classmethod
     def of(cls, message: dict[str, typing.Any]) -> Sample:
+        metadata = message['resource_metadata']
         return cls(message['counter_name'], message['resource_id'],
                    message['counter_volume'], message['counter_unit'],
-                   message['counter_type'], message['timestamp'],
-                   message['resource_metadata'])
+                   message['counter_type'], message['timestamp'], metadata,
+                   message['monotonic_time'] if 'balloon_status' in metadata
+                   else None)
 
 
 def run_unprivileged(code: str, *arguments: str) -> str:
@@ -308,22 +313,27 @@ class Agent:
     def cycles(self) -> list[dict[str, dict[str, Sample]]]:
         """Samples by polling cycle: [{uuid: {meter: sample}}].
 
-        A cycle is over when a pollster that it had already has its turn
-        again; the last, which may not be whole, is left out.
+        The plugin's samples say which cycle they are of.  With those of
+        Ceilometer's own pollsters a cycle is over when one that it had
+        already has its turn again.  The last cycle, which may not be whole,
+        is left out.
 
         :raises AssertionError: two samples of one guest and meter in a cycle
         """
         cycles: list[dict[str, dict[str, Sample]]] = [{}]
         turns: set[str] = set()
-        previous = None
+        previous = read_s = None
         for sample in self.samples():
             turn = (sample.name, sample.timestamp)
-            if turn != previous:
-                if sample.name in turns:
-                    cycles.append({})
-                    turns = set()
-                turns.add(sample.name)
-                previous = turn
+            if sample.read_s is None or read_s is None:
+                over = turn != previous and sample.name in turns
+            else:
+                over = sample.read_s != read_s
+            if over:
+                cycles.append({})
+                turns, read_s = set(), None
+            turns.add(sample.name)
+            previous, read_s = turn, sample.read_s or read_s
             guest = cycles[-1].setdefault(sample.resource_id, {})
             if sample.name in guest:
                 raise AssertionError(f'two samples in a cycle: {sample}')
