@@ -103,6 +103,25 @@ class Snapshot:
     error: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """The host as libvirt describes it.
+
+    :ivar name: its host name
+    :ivar memory_kib: all of its memory; libvirt gives whole MiB
+    :ivar libvirt: the daemon's version, (major, minor, release)
+    :ivar hypervisor: libvirt's word for what it drives: QEMU
+    :ivar hypervisor_version: of the one that new guests get; None when
+        libvirt does not know
+    """
+
+    name: str
+    memory_kib: int
+    libvirt: tuple[int, int, int]
+    hypervisor: str
+    hypervisor_version: tuple[int, int, int] | None
+
+
 class ReadFailed(Exception):
     """libvirt answered with an error; the message is for an operator."""
 
@@ -118,6 +137,16 @@ class Connection(typing.Protocol):
             ) -> list[tuple[typing.Any, dict[str, object]]]: ...
 
     def listAllDomains(self, flags: int = 0) -> list[typing.Any]: ...
+
+    def getHostname(self) -> str: ...
+
+    def getInfo(self) -> list[typing.Any]: ...
+
+    def getLibVersion(self) -> int: ...
+
+    def getType(self) -> str: ...
+
+    def getVersion(self) -> int: ...
 
     def close(self) -> int: ...
 
@@ -361,6 +390,22 @@ def _occupied(since_s: float) -> collections.abc.Callable[
     return work
 
 
+def _version(number: int) -> tuple[int, int, int]:
+    """libvirt's way to write a version: 1,000,000 * major + 1,000 * minor."""
+    major, rest = divmod(number, 1_000_000)
+    return major, *divmod(rest, 1_000)
+
+
+def _host(connection: Connection) -> Host:
+    number = connection.getVersion()
+    return Host(
+        name=connection.getHostname(),
+        memory_kib=connection.getInfo()[1] * 1024,
+        libvirt=_version(connection.getLibVersion()),
+        hypervisor=connection.getType(),
+        hypervisor_version=_version(number) if number > 0 else None)
+
+
 class Inspector:
     """Reads all guests of one libvirt, read-only and with a deadline.
 
@@ -424,6 +469,14 @@ class Inspector:
         with self._lock:
             return self._ask_watch(_live_xml(frozenset(uuids)),
                                    self._timeout_s)
+
+    def host(self) -> Host:
+        """What libvirt says of the host.
+
+        :raises ReadFailed: when libvirt fails or does not answer in time
+        """
+        with self._lock:
+            return self._ask_watch(_host, self._timeout_s)
 
     def close(self) -> None:
         """Give the connections back; calls left behind stay behind."""

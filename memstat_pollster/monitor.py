@@ -41,16 +41,18 @@ NAMES_IN_SUMMARY: typing.Final = 5
 NAME_LENGTH: typing.Final = 64
 
 
-def printable(name: str) -> str:
+def printable(text: str, length: int = NAME_LENGTH) -> str:
     """A tenant's text as one short line without control characters.
 
     A display name may hold newlines, terminal escapes or 10,000 characters.
+
+    :param length: the most characters of what is returned
     """
     safe = ''.join(character if character.isprintable()
                    else character.encode('unicode_escape').decode('ascii')
-                   for character in name[:NAME_LENGTH])
-    if len(name) > NAME_LENGTH or len(safe) > NAME_LENGTH:
-        return safe[:NAME_LENGTH - 3] + '...'
+                   for character in text[:length])
+    if len(text) > length or len(safe) > length:
+        return safe[:length - 3] + '...'
     return safe
 
 

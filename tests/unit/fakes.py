@@ -159,6 +159,7 @@ class Libvirt:
     :ivar open_errors: raised by the next opens, one each
     :ivar read_errors: raised by the next bulk reads, one each
     :ivar slow_s: how long a bulk read takes beyond its guests
+    :ivar qemu_version: as libvirt writes it; 0 when it does not know
     :ivar before_retry: called before some guests are read again
     """
 
@@ -170,6 +171,7 @@ class Libvirt:
         self._awake.set()
         self.opened = self.closed = 0
         self.slow_s = 0.0
+        self.qemu_version = 9_001_002
         self.before_retry = lambda: None
 
     def freeze(self):
@@ -244,6 +246,23 @@ class Connection:
                       lambda domain: domain.record['state.state'] == 1}
         return [domain for domain in self._owner.domains.values()
                 if wanted[flags](domain)]
+
+    def getHostname(self):
+        self._owner.called('host')
+        return 'compute-7'
+
+    def getInfo(self):
+        # model, MiB, CPUs, MHz, NUMA nodes, sockets, cores, threads
+        return ['x86_64', 65433, 16, 2600, 2, 4, 8, 3]
+
+    def getLibVersion(self):
+        return 10_002_003
+
+    def getType(self):
+        return 'QEMU'
+
+    def getVersion(self):
+        return self._owner.qemu_version
 
     def close(self):
         self._owner.closed += 1

@@ -352,3 +352,29 @@ class TestLiveXML(testtools.TestCase):
             inspector.ReadFailed, fakes.Libvirt(web).inspector().live_xml,
             [web.uuid])
         self.assertEqual('client socket is closed', str(error))
+
+
+class TestHost(testtools.TestCase):
+    def test_what_libvirt_says_of_the_host(self):
+        node = fakes.Libvirt()
+        source = node.inspector()
+        self.addCleanup(source.close)
+        self.assertEqual(
+            inspector.Host(name='compute-7', memory_kib=65433 * 1024,
+                           libvirt=(10, 2, 3), hypervisor='QEMU',
+                           hypervisor_version=(9, 1, 2)), source.host())
+
+    def test_a_hypervisor_that_libvirt_does_not_know(self):
+        node = fakes.Libvirt()
+        node.qemu_version = 0
+        source = node.inspector()
+        self.addCleanup(source.close)
+        self.assertIsNone(source.host().hypervisor_version)
+
+    def test_a_libvirt_that_does_not_answer(self):
+        node = fakes.Libvirt()
+        node.freeze()
+        self.addCleanup(node.thaw)
+        source = node.inspector(timeout_s=0.05)
+        self.addCleanup(source.close)
+        self.assertRaises(inspector.ReadFailed, source.host)

@@ -65,7 +65,7 @@ OUTSIDE = {
     'node': {'oslo_config'},
     'builtin': {'ceilometer', 'oslo_log'},
     'pollsters': {'ceilometer', 'oslo_config', 'oslo_log'},
-    'cmd': {'cliff', 'oslo_config', 'oslo_log', 'yaml'},
+    'cmd': {'cliff', 'jinja2', 'oslo_config', 'oslo_log', 'yaml'},
 }
 #: room -> the rooms below it, which it may use.
 BELOW = {

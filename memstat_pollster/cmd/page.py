@@ -1,0 +1,362 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The node's memory as one self-contained page of HTML.
+
+A pure function of a judged cycle, the host's facts and the time: no clock,
+no network, no libvirt.  Everything that a tenant can choose (a guest's name)
+goes through ``monitor.printable`` and Jinja2's autoescape; and the page's
+content security policy names the hashes of its one style and its one script,
+so that a browser runs nothing else even if something got through.
+"""
+
+import base64
+import collections.abc
+import dataclasses
+import datetime
+import hashlib
+import typing
+
+import jinja2
+
+from memstat_pollster import monitor
+from memstat_pollster import stats
+from memstat_pollster import status
+
+Status = status.Status
+
+#: What the parts of a bar are called: class of the page's style, label.
+LEGEND: typing.Final = (
+    ('used', 'used'), ('reclaimable', 'reclaimable'), ('free', 'free'),
+    ('resident', 'resident on the host'))
+
+#: The most characters of a detail: an XML parser may quote a tenant's text.
+LINE: typing.Final = 400
+
+#: Tone (class of the style), sign, and what the status means.  Worst first;
+#: a row's place here is its rank when rows are sorted by status.
+_STATES: typing.Final[collections.abc.Mapping[
+    Status, tuple[str, str, str]]] = {
+    Status.UNREACHABLE: ('bad', '✕', 'QEMU or libvirt did not answer'),
+    Status.INVALID: ('bad', '✕', 'it sends impossible numbers'),
+    Status.STALE: ('bad', '✕', 'it has stopped answering'),
+    Status.DRIVER_MISSING: ('warn', '!', 'no balloon driver has ever spoken'),
+    Status.SERVICE_MISSING: ('warn', '!', 'its driver sends no numbers'),
+    Status.NO_DEVICE: ('warn', '!', 'it has no balloon device'),
+    Status.STATS_DISABLED: ('warn', '!', 'nobody asks it for numbers'),
+    Status.STARTING: ('calm', '…', 'its first numbers are not due yet'),
+    Status.NOT_RUNNING: ('calm', '‖', 'it does not run'),
+    Status.REPORTING: ('good', '✓', 'its numbers are recent and possible'),
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """What is known of the host; None where it is not.
+
+    :ivar name: its host name
+    :ivar memory_kib: all of its memory
+    :ivar versions: software and version, in the order to be shown
+    :ivar nova_period_s: Nova's mem_stats_period_seconds
+    """
+
+    name: str
+    memory_kib: int | None = None
+    versions: tuple[tuple[str, str], ...] = ()
+    nova_period_s: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a bar: its class, where it starts and how long it is."""
+
+    kind: str
+    start: int
+    length: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class State:
+    """A status as the page shows it, and how many guests are in it."""
+
+    word: str
+    rank: int
+    tone: str
+    sign: str
+    meaning: str
+    count: int = 0
+
+    @property
+    def label(self) -> str:
+        return self.word.replace('_', ' ')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One guest as the page shows it; amounts in KiB, missing is None.
+
+    :ivar size_kib: the memory its machine has
+    :ivar scale_kib: how much the whole width of its bars is
+    :ivar words: the bar in words
+    :ivar remedy: (whether it is a command, text) of each piece
+    """
+
+    name: str
+    other_name: str | None
+    uuid: str
+    state: State
+    segments: tuple[Segment, ...]
+    resident: tuple[Segment, ...]
+    words: str
+    resident_words: str
+    used_kib: int | None
+    size_kib: int | None
+    resident_kib: int | None
+    scale_kib: int
+    util: float | None
+    age_s: float | None
+    period_s: int | None
+    detail: str
+    remedy: tuple[tuple[bool, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Total:
+    """A figure of the whole node, with a bar where there is something to."""
+
+    name: str
+    figure: str
+    note: str
+    segments: tuple[Segment, ...] = ()
+    size: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """All that the template shows."""
+
+    host: str
+    made: datetime.datetime
+    facts: tuple[str, ...]
+    version: str
+    error: str | None
+    totals: tuple[Total, ...]
+    states: tuple[State, ...]
+    rows: tuple[Row, ...]
+    common_kib: int
+    legend: tuple[tuple[str, str], ...] = LEGEND
+
+
+def amount(kib: float | None) -> str:
+    """KiB for people: in MiB, GiB or TiB; a dash when missing."""
+    if kib is None:
+        return '–'
+    mib = kib / 1024
+    if mib < 9.95:
+        return f'{mib:.1f} MiB'
+    for unit, size in (('MiB', 1), ('GiB', 1024)):
+        if mib < size * 999.5:
+            value = mib / size
+            return f'{value:.{0 if unit == "MiB" or value >= 99.95 else 1}f}' \
+                   f' {unit}'
+    return f'{mib / 1024**2:.1f} TiB'
+
+
+def seconds(value: float | None) -> str:
+    """Seconds for people; a dash when missing."""
+    if value is None:
+        return '–'
+    if value < 9.95:
+        return f'{value:.1f} s' if value % 1 else f'{value:.0f} s'
+    for unit, size, below in (('s', 1, 120), ('min', 60, 7200),
+                              ('h', 3600, 172800)):
+        if value < below:
+            return f'{value / size:.0f} {unit}'
+    return f'{value / 86400:.0f} d'
+
+
+def _number(value: float | None) -> str:
+    """For a data attribute; empty when missing."""
+    return '' if value is None else f'{value:.12g}'
+
+
+def _state(found: Status, count: int = 0) -> State:
+    tone, sign, meaning = _STATES[found]
+    return State(found.word, list(_STATES).index(found), tone, sign, meaning,
+                 count)
+
+
+def split(memory: stats.Memory) -> tuple[tuple[str, int], ...]:
+    """Used, reclaimable and free memory, as far as the guest tells them.
+
+    Their sum is the guest's total.  Free memory can be more than what is
+    usable (the kernel keeps some for itself): what is used counts, as the
+    meter memory.usage does, and free is then what is usable.
+
+    :returns: (kind, KiB) of each; without reclaimable where the guest sends
+        neither usable memory nor caches
+    """
+    left = memory.available_kib - memory.used_kib
+    if memory.unused_kib is None:
+        # What can be had, without what of it is free already.
+        return ('used', memory.used_kib), ('reclaimable', left)
+    free = min(memory.unused_kib, left)
+    if memory.source == 'unused':
+        return ('used', memory.used_kib), ('free', free)
+    return (('used', memory.used_kib), ('reclaimable', left - free),
+            ('free', free))
+
+
+def _segments(parts: collections.abc.Iterable[tuple[str, int]]
+              ) -> tuple[Segment, ...]:
+    found, start = [], 0
+    for kind, kib in parts:
+        found.append(Segment(kind, start, kib))
+        start += kib
+    return tuple(found)
+
+
+def _pieces(text: str | None) -> tuple[tuple[bool, str], ...]:
+    """A remedy cut at its quotation marks: what is quoted is a command."""
+    return tuple((bool(place % 2), piece) for place, piece
+                 in enumerate((text or '').split('"')) if piece)
+
+
+def _row(guest: monitor.Guest) -> Row:
+    reading = guest.reading or stats.Reading()
+    resident, size = reading.rss_kib, reading.maximum_kib
+    memory = guest.memory
+    parts = () if memory is None else split(memory)
+    if memory is not None:
+        words = ', '.join(f'{amount(kib)} {kind}' for kind, kib in parts)
+        words += f' ({memory.util_percent:.0f} % in use)'
+    else:
+        words = 'no numbers'
+    names = [monitor.printable(name)
+             for name in (guest.display_name, guest.name) if name]
+    return Row(
+        name=names[0] if names else 'guest',
+        other_name=names[1] if names[1:] and names[1] != names[0] else None,
+        uuid=monitor.printable(guest.uuid),
+        state=_state(guest.verdict.status),
+        segments=_segments(parts),
+        resident=_segments([('resident', resident)] if resident else []),
+        words=words, resident_words=f'{amount(resident)} resident on the host',
+        used_kib=memory.used_kib if memory else None,
+        size_kib=size, resident_kib=resident,
+        scale_kib=max(size or 0, resident or 0,
+                      memory.available_kib if memory else 0, 1),
+        util=memory.util_percent if memory else None,
+        age_s=guest.age_s,
+        period_s=guest.domain.period_s if guest.domain else None,
+        detail=monitor.printable(guest.verdict.detail, LINE),
+        remedy=_pieces(guest.remedy))
+
+
+def _order(row: Row) -> tuple[int, float, str]:
+    return row.state.rank, -(row.util or 0), row.name
+
+
+def _totals(guests: collections.abc.Collection[monitor.Guest],
+            states: collections.abc.Sequence[State],
+            host: Host) -> tuple[Total, ...]:
+    reporting = [guest.memory for guest in guests if guest.memory is not None]
+    sums = {'used': 0, 'reclaimable': 0, 'free': 0}
+    for memory in reporting:
+        for kind, kib in split(memory):
+            sums[kind] += kib
+    have = sum(sums.values())
+    sizes = [guest.reading.maximum_kib for guest in guests
+             if guest.reading and guest.reading.running
+             and guest.reading.maximum_kib]
+    residents = [guest.reading.rss_kib for guest in guests
+                 if guest.reading and guest.reading.rss_kib]
+    used = Total('Used by guests', amount(None), 'no guest has numbers')
+    if reporting:
+        used = Total(
+            'Used by guests', amount(sums['used']),
+            f'of {amount(have)} in the {len(reporting)} with numbers; '
+            f'{amount(sums["reclaimable"])} reclaimable',
+            _segments(sums.items()), max(have, 1))
+    return (
+        Total('Guests', str(len(guests)),
+              f'{len(reporting)} with numbers, '
+              f'{len(guests) - len(reporting)} without',
+              _segments((state.tone, state.count)
+                        for state in reversed(states)), max(len(guests), 1)),
+        used,
+        _of_host('Resident on the host', 'resident', sum(residents), host),
+        _of_host('Promised to running guests', 'used', sum(sizes), host))
+
+
+def _of_host(name: str, kind: str, kib: int, host: Host) -> Total:
+    if not host.memory_kib:
+        return Total(name, amount(kib), 'of an unknown amount')
+    return Total(name, amount(kib),
+                 f'{100 * kib / host.memory_kib:.0f} % of '
+                 f"the host's {amount(host.memory_kib)}",
+                 _segments([(kind, kib)]), max(host.memory_kib, kib))
+
+
+def _facts(host: Host) -> tuple[str, ...]:
+    facts = [f'{name} {version}' for name, version in host.versions]
+    if host.nova_period_s is not None:
+        facts.append(f"Nova's period {host.nova_period_s} s"
+                     if host.nova_period_s > 0 else
+                     'Nova has memory statistics switched off')
+    return tuple(map(monitor.printable, facts))
+
+
+def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
+         version: str) -> Page:
+    """What is to be shown, in order; see :func:`render`."""
+    guests = cycle.guests.values()
+    rows = tuple(sorted(map(_row, guests), key=_order))
+    found = [guest.verdict.status for guest in guests]
+    states = tuple(_state(each, found.count(each)) for each in _STATES
+                   if each in found)
+    return Page(
+        host=monitor.printable(host.name), made=made, version=version,
+        facts=_facts(host),
+        error=cycle.error and monitor.printable(cycle.error, LINE),
+        totals=_totals(guests, states, host), states=states, rows=rows,
+        common_kib=max((row.scale_kib for row in rows), default=1))
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest())
+    return f"'sha256-{digest.decode()}'"
+
+
+def render(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
+           version: str) -> str:
+    """The page.
+
+    :param made: when the guests were read, in UTC
+    :param version: of this package
+    :returns: HTML that loads nothing from anywhere
+    """
+    loader = jinja2.PackageLoader('memstat_pollster.cmd')
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True,
+        undefined=jinja2.StrictUndefined)
+    environment.filters.update(
+        amount=amount, seconds=seconds, number=_number)
+    style, script = (
+        '\n' + loader.get_source(environment, name)[0]
+        for name in ('report.css', 'report.js'))
+    policy = (f"default-src 'none'; script-src {_hash(script)}; "
+              f"style-src {_hash(style)}; img-src data:; base-uri 'none'; "
+              f"form-action 'none'")
+    return environment.get_template('report.html').render(
+        page=view(cycle, host, made, version), style=style, script=script,
+        policy=policy)
