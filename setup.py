@@ -13,5 +13,5 @@
 import setuptools
 
 setuptools.setup(
-    setup_requires=['pbr>=6.0.0'],
+    setup_requires=['pbr>=5.10.0'],
     pbr=True)
