@@ -33,10 +33,10 @@ OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
         'nova_config_files',
         default=['/etc/nova/nova.conf', '/etc/nova/nova-compute.conf'],
         help="Nova's configuration files on this compute node, in the order "
-             'in which nova-compute reads them; of each FILE, the *.conf '
-             'files in the directory FILE.d are read too. Only '
-             '[libvirt]mem_stats_period_seconds is looked at. The agent has '
-             'to be able to read them (on most distributions: add the '
+             'in which nova-compute reads them; of each FILE, the files in '
+             'the directory FILE.d whose names end in .conf are read too. '
+             'Only [libvirt]mem_stats_period_seconds is looked at. The agent '
+             'has to be able to read them (on most distributions: add the '
              'ceilometer user to the group nova); where it is not, 10, '
              "Nova's default, is assumed."),
     cfg.IntOpt(

@@ -124,7 +124,8 @@ def unmarked(module: str) -> set[str]:
 
 def signature_rows() -> list[Row]:
     """(signature, status, test)."""
-    return [(each.text, f'``{each.word}``', f'``{each.where}`` ``{each.test}``')
+    return [(each.text, f'``{each.word}``',
+             f'``{each.where}`` ``{each.test}``')
             for each in signatures()]
 
 

@@ -12,6 +12,7 @@
 
 """The documentation says what the code and the tests say."""
 
+import ast
 import importlib.util
 import itertools
 import pathlib
@@ -151,3 +152,93 @@ class TestLinks(testtools.TestCase):
                    for page in SOURCE.rglob('*.rst')
                    if page != SOURCE / 'index.rst'),
             sorted(listed))
+
+
+class TestLogLines(testtools.TestCase):
+    """A log line that a page quotes is one that the plugin can write."""
+
+    LEVELS = {'error': 'ERROR', 'warning': 'WARNING', 'info': 'INFO',
+              'log': '(?:INFO|WARNING)'}
+
+    def _sources(self):
+        return [ast.parse(path.read_text())
+                for path in (ROOT / 'memstat_pollster').rglob('*.py')]
+
+    @staticmethod
+    def _pattern(node):
+        """What a string of the code can become; None for anything else."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return re.sub(r'%(?:\d+\$)?[-\w.]*?[sdrg]|\\{\w+\\}', '(.*)',
+                          re.escape(node.value))
+        if isinstance(node, ast.JoinedStr):
+            return ''.join(
+                re.escape(part.value) if isinstance(part, ast.Constant)
+                else '(.*)' for part in node.values)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return ''.join(TestLogLines._pattern(side) or '(.*)'
+                           for side in (node.left, node.right))
+        return None
+
+    def _lines(self):
+        """Patterns of whole lines: LOG's, and those told once by a helper."""
+        for tree in self._sources():
+            for call in ast.walk(tree):
+                if not isinstance(call, ast.Call):
+                    continue
+                name = getattr(call.func, 'attr',
+                               getattr(call.func, 'id', None))
+                if name in self.LEVELS and getattr(
+                        call.func.value, 'id', None) == 'LOG':
+                    texts = [self._pattern(each) for each in call.args[:2]]
+                    text = next(filter(None, texts), None)
+                    if text is not None and text != '(.*)':
+                        yield f'{self.LEVELS[name]} {text}'
+
+    def _phrases(self):
+        """Patterns of every text in the code with a few letters of its own.
+
+        One without would match whatever a page quotes.
+        """
+        return {pattern for tree in self._sources()
+                for node in ast.walk(tree)
+                if (pattern := self._pattern(node)) is not None
+                and len(re.findall('[a-z]', pattern)) >= 9}
+
+    def _quoted(self):
+        return [(page.name, line.strip())
+                for page in SOURCE.rglob('*.rst')
+                for block in re.findall(
+                    r'^( *)\.\. code-block:: text\n\1   :class: log\n\n'
+                    r'((?:\1   .*\n|\n)+)', page.read_text(), re.MULTILINE)
+                for line in block[1].splitlines() if line.strip()]
+
+    def test_every_line_that_is_quoted_is_in_the_code(self):
+        lines, phrases = list(self._lines()), self._phrases()
+        quoted = self._quoted()
+        self.assertEqual([], [
+            (page, line) for page, line in quoted
+            if not any(re.fullmatch(pattern, line) for pattern in lines)
+            # A problem with an option, which opts words and pollsters tell.
+            and not any(re.fullmatch(f'WARNING {pattern}', line)
+                        for pattern in phrases)])
+        self.assertGreater(len(quoted), 5)
+
+    def test_every_reason_and_remedy_that_is_quoted_is_in_the_code(self):
+        """The parts of a line that the code puts into another."""
+        phrases = self._phrases()
+        strange = []
+        for _page, line in self._quoted():
+            told = re.fullmatch(
+                r'\w+ Memory statistics of .*?\): (?P<word>\w+): (.*?)'
+                r'(?:\. Remedy: (.*))?'
+                r'|.* because (.*) \(option \[memstat\]nova_config_files\)'
+                r'|.* libvirt at \S+: (.*); all guests .*', line)
+            if told is None:
+                continue
+            word, *parts = told.groups()
+            self.assertIn(word, {None, *(each.word
+                                         for each in status.Status)})
+            strange += [part for part in parts if part
+                        and not any(re.fullmatch(pattern, part)
+                                    for pattern in phrases)]
+        self.assertEqual([], strange)
