@@ -148,7 +148,10 @@ class Rabbit:
             })
 
     def start(self) -> None:
+        """Start it; :meth:`wait` waits until it is up."""
         self._service.start()
+
+    def wait(self) -> None:
         self._service.wait(lambda: services.accepts(self._port))
 
     def stop(self) -> None:
@@ -207,13 +210,12 @@ class Gnocchi:
 class Notification:
     """A ceilometer-agent-notification that publishes to Gnocchi.
 
-    :param pipeline: text of its pipeline.yaml
-    :param files: more of its directory: {name: text}
+    :ivar path: its directory of configuration, with nothing but
+        ceilometer.conf at first
     """
 
     def __init__(self, directory: services.Directory, transport_url: str,
-                 endpoint: str, pipeline: str,
-                 files: Mapping[str, str]) -> None:
+                 endpoint: str) -> None:
         path = directory.sub('notification')
         self.conf = path / 'ceilometer.conf'
         self.conf.write_text(configuration({
@@ -227,10 +229,7 @@ class Notification:
                 'auth_type': 'gnocchi-basic', 'user': USER,
                 'endpoint': endpoint},
         }))
-        (path / 'pipeline.yaml').write_text(pipeline)
-        for name, text in files.items():
-            (path / name).write_text(text)
-        self._path = path
+        self.path = path
         self.service = services.Service('notification', [
             BIN / 'ceilometer-agent-notification', '--config-file',
             self.conf], path)
@@ -239,7 +238,7 @@ class Notification:
         """What ceilometer-upgrade does: Gnocchi's resource types."""
         services.run('ceilometer-upgrade', [
             BIN / 'ceilometer-upgrade', '--config-file', self.conf],
-            self._path)
+            self.path)
 
     def start(self) -> None:
         self.service.start()
