@@ -18,7 +18,8 @@ import subunit
 import testtools
 
 
-def main(path):
+def count(path):
+    """How many tests of a stream passed, failed and were skipped."""
     summary = testtools.StreamSummary()
     summary.startTestRun()
     with open(path, 'rb') as stream:
@@ -30,8 +31,8 @@ def main(path):
     failed = (len(summary.errors) + len(summary.failures)
               + len(summary.unexpectedSuccesses))
     skipped = len(summary.skipped)
-    print(summary.testsRun - failed - skipped, failed, skipped)
+    return summary.testsRun - failed - skipped, failed, skipped
 
 
 if __name__ == '__main__':
-    main(sys.argv[1])
+    print(*count(sys.argv[1]))

@@ -96,6 +96,8 @@ class Sample:
     unit: str
     type: str
     timestamp: str
+    project_id: str
+    user_id: str
     metadata: dict[str, typing.Any] = dataclasses.field(compare=False)
     read_s: float | None = dataclasses.field(default=None, compare=False)
 
@@ -104,9 +106,19 @@ class Sample:
         metadata = message['resource_metadata']
         return cls(message['counter_name'], message['resource_id'],
                    message['counter_volume'], message['counter_unit'],
-                   message['counter_type'], message['timestamp'], metadata,
+                   message['counter_type'], message['timestamp'],
+                   message['project_id'], message['user_id'], metadata,
                    message['monotonic_time'] if 'balloon_status' in metadata
                    else None)
+
+
+def polling_command() -> str:
+    """The agent of this environment, or else the distribution's."""
+    found = shutil.which('ceilometer-polling', path=os.pathsep.join((
+        os.path.dirname(sys.executable), '/usr/bin')))
+    if found is None:
+        raise FileNotFoundError('ceilometer-polling')
+    return found
 
 
 def run_unprivileged(code: str, *arguments: str) -> str:
@@ -223,9 +235,7 @@ class Agent:
         self._samples.write_bytes(b'')
         self._read, self._offset = [], 0
         os.chown(self._samples, UNPRIVILEGED, UNPRIVILEGED)
-        command = [*unprivileged(), sys.executable,
-                   os.path.join(os.path.dirname(sys.executable),
-                                'ceilometer-polling'),
+        command = [*unprivileged(), sys.executable, polling_command(),
                    '--polling-namespaces', 'compute', '--config-file',
                    str(self.directory / 'ceilometer.conf')]
         with open(self.log_path, 'wb') as log:
@@ -283,7 +293,9 @@ class Agent:
 
     def log(self, level: str | None = None) -> list[str]:
         """The log's lines; of one level, or of all."""
-        text = self.log_path.read_text(errors='backslashreplace')
+        # oslo.log before 6 ends a line with an escape sequence (colours).
+        text = self.log_path.read_text(
+            errors='backslashreplace').replace('\x1b[00m', '')
         complete, _, _partial = text.rpartition('\n')
         return [line for line in complete.split('\n')
                 if level is None or f' {level} ' in line]

@@ -23,6 +23,8 @@ NOVA = 'http://openstack.org/xmlns/libvirt/nova/1.1'
 IMAGE_ID = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
 USER_ID = '1' * 32
 PROJECT_ID = '2' * 32
+FLAVOR_NAME = 'm1.lab'
+FLAVOR_ID = '42'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Metadata:
     """
 
     display_name: str
-    flavor_id: str | None = '42'
+    flavor_id: str | None = FLAVOR_ID
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
     project_id: str = PROJECT_ID
 
@@ -83,7 +85,7 @@ class Metadata:
     <nova:package version="32.0.0"/>
     <nova:name>{_text(self.display_name)}</nova:name>
     <nova:creationTime>2026-01-01 00:00:00</nova:creationTime>
-    <nova:flavor name="m1.lab"{flavor_id}>
+    <nova:flavor name="{FLAVOR_NAME}"{flavor_id}>
       <nova:memory>{mib}</nova:memory><nova:disk>1</nova:disk>
       <nova:swap>0</nova:swap><nova:ephemeral>0</nova:ephemeral>
       <nova:vcpus>1</nova:vcpus>{extra_specs}
