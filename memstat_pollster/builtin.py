@@ -21,16 +21,14 @@ plugin's samples.
 
 import collections.abc
 import gc
-import importlib.metadata
 import typing
 
 from ceilometer.polling import plugin_base
 from oslo_log import log
 
-LOG = log.getLogger(__name__)
+from memstat_pollster import entrypoints
 
-NAMESPACE: typing.Final = 'ceilometer.poll.compute'
-OWN_PACKAGE: typing.Final = 'memstat_pollster'
+LOG = log.getLogger(__name__)
 
 GetSamples = collections.abc.Callable[..., collections.abc.Iterator[
     typing.Any]]
@@ -43,11 +41,7 @@ def rivals(name: str) -> list[type]:
     agent cannot load it either, and says so itself.
     """
     classes = []
-    for entry_point in importlib.metadata.entry_points(group=NAMESPACE,
-                                                       name=name):
-        if entry_point.value.partition('.')[0].partition(':')[0] == (
-                OWN_PACKAGE):
-            continue
+    for entry_point in entrypoints.rivals(name):
         try:
             found = entry_point.load()
         except (ImportError, AttributeError):
@@ -71,7 +65,8 @@ def _is_loaded(cls: type) -> bool:
 
 def _decline(self: typing.Any) -> None:
     raise plugin_base.ExtensionLoadError(
-        f'replaced by {OWN_PACKAGE}, option [memstat]replace_builtin')
+        f'replaced by {entrypoints.OWN_PACKAGE}, option '
+        '[memstat]replace_builtin')
 
 
 def replace(name: str, get_samples: GetSamples) -> bool:

@@ -65,10 +65,8 @@ def merged(document: typing.Any) -> Document:
     :param document: as YAML has it; left as it is
     :raises DefinitionsError: saying what is wrong with it
     """
-    if not isinstance(document, dict):
-        raise DefinitionsError('it is not a mapping')
+    named = set(METRICS) - set(missing(document))
     resources = _mappings(document, 'resources')
-    named = {name for resource in resources for name in _metrics(resource)}
     changed = []
     for resource in resources:
         if resource.get('resource_type') == RESOURCE_TYPE:
@@ -88,6 +86,18 @@ def merged(document: typing.Any) -> Document:
     if STATUS_POLICY['name'] not in [each.get('name') for each in policies]:
         policies = [*policies, dict(STATUS_POLICY)]
     return {**document, 'archive_policies': policies, 'resources': changed}
+
+
+def missing(document: typing.Any) -> tuple[str, ...]:
+    """The plugin's meters that a definitions file's document does not name.
+
+    :raises DefinitionsError: saying what is wrong with it
+    """
+    if not isinstance(document, dict):
+        raise DefinitionsError('it is not a mapping')
+    named = {name for resource in _mappings(document, 'resources')
+             for name in _metrics(resource)}
+    return tuple(name for name in METRICS if name not in named)
 
 
 def _mappings(document: Document, key: str) -> list[Document]:

@@ -16,7 +16,6 @@ import argparse
 import importlib.util
 import os
 import pathlib
-import tempfile
 import typing
 import urllib.parse
 
@@ -24,6 +23,7 @@ from cliff import command
 from oslo_config import cfg
 import yaml
 
+from memstat_pollster.cmd import files
 from memstat_pollster.cmd import outcome
 from memstat_pollster import definitions
 
@@ -59,7 +59,12 @@ _Dumper.add_representer(type(None), lambda dumper, _none: (
     dumper.represent_scalar('tag:yaml.org,2002:null', '')))
 
 
-def _read(path: pathlib.Path) -> typing.Any:
+def read(path: pathlib.Path) -> typing.Any:
+    """A file's document.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file, when
+        it cannot be read or is no YAML
+    """
     try:
         return yaml.safe_load(path.read_text(encoding='utf-8'))
     except OSError as exc:
@@ -76,24 +81,27 @@ def _found(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
     return None if path is None else pathlib.Path(path)
 
 
-def _definitions_name(conf: cfg.ConfigOpts) -> str:
-    """What the publisher in pipeline.yaml reads."""
+def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
+                                              tuple[str, ...]]:
+    """The pipeline.yaml that is read, and what its publishers read.
+
+    :returns: None and nothing where there is no pipeline.yaml; the names of
+        definitions files are in order, each of them once
+    :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file that
+        cannot be used
+    """
     conf.register_opt(_PIPELINE)
     path = _found(conf, conf.pipeline_cfg_file)
     if path is None:
-        return definitions.DEFAULT_FILE
+        return None, ()
     try:
-        urls = definitions.publishers(_read(path))
+        urls = definitions.publishers(read(path))
     except definitions.DefinitionsError as exc:
         raise outcome.CommandFailed(f'{path}: {exc}') from exc
-    names = {urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
-        'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
-        for url in urls}
-    if len(names) > 1:
-        raise outcome.CommandFailed(
-            f'the publishers in {path} read more than one file: say with '
-            f'--from which one is meant: {", ".join(sorted(names))}')
-    return names.pop() if names else definitions.DEFAULT_FILE
+    return path, tuple(dict.fromkeys(
+        urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
+            'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
+        for url in urls))
 
 
 def source(conf: cfg.ConfigOpts) -> pathlib.Path:
@@ -101,7 +109,21 @@ def source(conf: cfg.ConfigOpts) -> pathlib.Path:
 
     :raises memstat_pollster.cmd.outcome.CommandFailed: there is none
     """
-    found = _found(conf, _definitions_name(conf))
+    path, names = publishers(conf)
+    if len(names) > 1:
+        raise outcome.CommandFailed(
+            f'the publishers in {path} read more than one file: say with '
+            f'--from which one is meant: {", ".join(sorted(names))}')
+    return definitions_file(conf, *names)
+
+
+def definitions_file(conf: cfg.ConfigOpts,
+                     name: str = definitions.DEFAULT_FILE) -> pathlib.Path:
+    """A definitions file, as the publisher looks for it.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: there is none
+    """
+    found = _found(conf, name)
     if found is not None:
         return found
     spec = importlib.util.find_spec('ceilometer')
@@ -113,24 +135,6 @@ def source(conf: cfg.ConfigOpts) -> pathlib.Path:
         f'no {definitions.DEFAULT_FILE} was found, neither in the '
         "configuration's directories nor in an installed Ceilometer: name "
         'one with --from')
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    """Put a file in place at once, or not at all; others may read it."""
-    try:
-        with tempfile.NamedTemporaryFile(
-                'w', encoding='utf-8', dir=path.parent,
-                prefix=f'.{path.name}.', delete=False) as file:
-            try:
-                file.write(text)
-                os.chmod(file.name, path.stat().st_mode & 0o777
-                         if path.exists() else 0o644)
-                os.replace(file.name, path)
-            except OSError:
-                os.unlink(file.name)
-                raise
-    except OSError as exc:
-        raise outcome.CommandFailed(f'{path}: {exc.strerror}') from exc
 
 
 class GnocchiResources(command.Command):
@@ -158,7 +162,7 @@ class GnocchiResources(command.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         path = parsed_args.source or source(self.app.conf)
         try:
-            document = definitions.merged(_read(path))
+            document = definitions.merged(read(path))
         except definitions.DefinitionsError as exc:
             raise outcome.CommandFailed(f'{path}: {exc}') from exc
         text = _HEADER + yaml.dump(
@@ -166,7 +170,7 @@ class GnocchiResources(command.Command):
         if parsed_args.output is None:
             self.app.stdout.write(text)
         else:
-            _write(parsed_args.output, text)
+            files.write(str(parsed_args.output), text)
         return outcome.ExitStatus.OK
 
 

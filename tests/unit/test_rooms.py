@@ -56,6 +56,7 @@ OUTSIDE = {
     'history': set(),
     'status': set(),
     'meters': set(),
+    'entrypoints': set(),
     'definitions': set(),
     'gnocchi': {'gnocchiclient', 'keystoneauth1', 'oslo_config'},
     'nova': {'oslo_config'},
@@ -75,6 +76,7 @@ BELOW = {
     'history': {'stats'},
     'status': {'stats', 'history', 'domain'},
     'meters': set(),
+    'entrypoints': set(),
     'definitions': {'meters'},
     'gnocchi': {'definitions'},
     'nova': set(),
@@ -82,12 +84,12 @@ BELOW = {
     'inspector': {'stats'},
     'monitor': {'stats', 'domain', 'history', 'status', 'nova', 'inspector'},
     'node': {'inspector', 'monitor', 'nova', 'opts', 'status'},
-    'builtin': set(),
+    'builtin': {'entrypoints'},
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
                   'inspector', 'monitor', 'meters', 'node', 'builtin'},
     'cmd': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
             'inspector', 'monitor', 'meters', 'node', 'definitions',
-            'gnocchi', 'cmd'},
+            'entrypoints', 'gnocchi', 'cmd'},
 }
 
 

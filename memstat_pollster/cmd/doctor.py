@@ -1,0 +1,435 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""memstat-pollster doctor: is the installation as it should be?
+
+What is found is gathered here; what to make of it is in ``checks``.
+"""
+
+import argparse
+import collections.abc
+import contextlib
+import dataclasses
+import grp
+import os
+import pathlib
+import pwd
+import stat
+import subprocess
+import sys
+import time
+import typing
+
+from cliff import columns
+from cliff import lister
+from oslo_config import cfg
+
+from memstat_pollster.cmd import checks
+from memstat_pollster.cmd import configuration
+from memstat_pollster.cmd import gnocchi
+from memstat_pollster.cmd import outcome
+from memstat_pollster.cmd import versions
+from memstat_pollster import definitions
+from memstat_pollster import entrypoints
+from memstat_pollster import inspector
+from memstat_pollster import meters
+from memstat_pollster import monitor
+from memstat_pollster import node
+from memstat_pollster import nova
+from memstat_pollster import opts
+
+Check = checks.Check
+Outcome = checks.Outcome
+
+#: Whom the agent's service runs as on every distribution that packages it.
+AGENT_USER: typing.Final = 'ceilometer'
+
+#: How long the pollsters may take to load: ceilometer takes a second or two.
+LOAD_TIMEOUT_S: typing.Final = 60.0
+
+#: Loads what the agent would.  A process of its own, because what goes wrong
+#: while somebody else's package is imported may be anything at all.
+_LOAD: typing.Final = """\
+from memstat_pollster import entrypoints
+for each in entrypoints.own():
+    each.load()
+"""
+
+_POLLING: typing.Final = cfg.StrOpt('cfg_file', default='polling.yaml')
+
+_UNKNOWN: typing.Final = 'libvirt did not answer'
+
+
+def become(name: str) -> None:
+    """Go on as another user, for good, with the groups of that one.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: there is none, or
+        only root could
+    """
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError as exc:
+        raise outcome.CommandFailed(f'there is no user {name}') from exc
+    if user.pw_uid == os.geteuid():
+        return
+    try:
+        os.initgroups(user.pw_name, user.pw_gid)
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    except PermissionError as exc:
+        raise outcome.CommandFailed(
+            f'only root can look as the user {name}') from exc
+    # libvirt looks for a configuration there.
+    os.environ['HOME'] = user.pw_dir
+
+
+def has_user(name: str) -> bool:
+    """Whether the machine has such a user."""
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def user_name() -> str:
+    """Who this process is; the number where that has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def group_name(number: int) -> str:
+    """A group's name; the number where it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def who_may_read(path: str) -> str | None:
+    """What lets this process read a file that it cannot.
+
+    :returns: None where the file can be read, or nothing is known
+    """
+    whole = pathlib.Path(path)
+    for part in (*reversed(whole.parents), whole):
+        try:
+            found = part.stat()
+        except OSError:
+            return None
+        right = os.X_OK if stat.S_ISDIR(found.st_mode) else os.R_OK
+        if os.access(part, right, effective_ids=True):
+            continue
+        group, name = group_name(found.st_gid), user_name()
+        if found.st_mode & (right << 3):
+            return (f'"usermod -aG {group} {name}" lets {name} in (group '
+                    f'{group} may use {part}), then restart the agent')
+        return (f'{part} has mode {stat.S_IMODE(found.st_mode):04o}, which '
+                f'lets its group {group} in no more than {name}: '
+                f'"chmod g+{"x" if right == os.X_OK else "r"} {part}", '
+                f'"usermod -aG {group} {name}", then restart the agent')
+    return None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """All checks, and whether libvirt answered at all."""
+
+    checks: tuple[Check, ...]
+    libvirt_answered: bool
+
+    @property
+    def exit_status(self) -> outcome.ExitStatus:
+        """How the command ends."""
+        if not self.libvirt_answered:
+            return outcome.ExitStatus.UNREACHABLE
+        if any(check.outcome in (Outcome.WARNING, Outcome.ERROR)
+               for check in self.checks):
+            return outcome.ExitStatus.PROBLEMS
+        return outcome.ExitStatus.OK
+
+
+class Examination:
+    """Looks at everything; nothing of what is found wrong ends it.
+
+    :param sources: --config-file and --config-dir, in order
+    :param uri: --uri
+    """
+
+    def __init__(self, sources: collections.abc.Sequence[tuple[str, str]],
+                 uri: str | None) -> None:
+        self._sources, self._uri = sources, uri
+        self._ceilometer = versions.of('ceilometer')
+
+    def run(self) -> Findings:
+        """Every check, in the order in which they are shown."""
+        conf, found = self._configuration()
+        settings, problems = opts.load(conf)
+        wall_s = time.time()
+        with contextlib.closing(node.make_inspector(conf)) as source:
+            cycle = node.make_monitor(conf, source).cycle()
+            host, error = self._host(source, cycle)
+        guests = tuple(cycle.guests.values())
+        files = settings.nova_config_files
+        wanted = nova.read(files)
+        found += [
+            checks.options(problems),
+            self._user(),
+            self._libvirt(source.uri, error),
+            *self._versions(host),
+            self._entry_points(),
+            checks.builtin_pollsters(
+                {name: sorted({each.dist.name if each.dist else each.value
+                               for each in entrypoints.rivals(name)})
+                 for name in meters.METERS}, settings.replace_builtin),
+            *self._polling(conf, guests),
+            checks.nova_conf(
+                wanted.period_s, wanted.problems, any(map(_there, files)),
+                next(filter(None, map(who_may_read, files)), None)),
+        ]
+        found += [
+            checks.guest_periods(guests, wanted.period_s),
+            checks.clock(guests, wall_s),
+        ] if error is None else [
+            Check('guest_periods', Outcome.SKIPPED, _UNKNOWN),
+            Check('clock', Outcome.SKIPPED, _UNKNOWN)]
+        found.append(self._gnocchi(conf))
+        return Findings(tuple(found), error is None)
+
+    def _configuration(self) -> tuple[cfg.ConfigOpts, list[Check]]:
+        """The agent's files; what they would say if they said nothing."""
+        try:
+            conf, _problems = configuration.load(self._sources, self._uri)
+        except outcome.CommandFailed as exc:
+            conf = cfg.ConfigOpts()
+            conf([], project='ceilometer', prog='ceilometer-polling',
+                 default_config_files=[], default_config_dirs=[])
+            node.libvirt_uri(conf)
+            if self._uri is not None:
+                conf.set_override('libvirt_uri', self._uri)
+            return conf, [Check(
+                'configuration', Outcome.ERROR,
+                str(exc).removeprefix('configuration: '),
+                'correct it; the defaults are looked at meanwhile')]
+        names = conf.config_file or []
+        names = [*names, *(conf.config_dir or [])]
+        if not names:
+            return conf, [Check(
+                'configuration', Outcome.SKIPPED,
+                'there is no ceilometer.conf on this machine: the defaults '
+                'are in force',
+                'where it is kept elsewhere, name it with --config-file')]
+        return conf, [Check('configuration', Outcome.OK,
+                            f'{checks.listed(names)} can be used')]
+
+    @staticmethod
+    def _user() -> Check:
+        name = user_name()
+        groups = sorted({group_name(number) for number in
+                         (os.getegid(), *os.getgroups())})
+        if os.geteuid() == 0:
+            return Check('agent_user', Outcome.SKIPPED,
+                         'checked as root, who may read everything: there is '
+                         f'no user {AGENT_USER} on this machine',
+                         'name whom the agent runs as with --user')
+        return Check('agent_user', Outcome.OK,
+                     f'checked as {name}, in the groups '
+                     f'{", ".join(groups)}')
+
+    @staticmethod
+    def _host(source: inspector.Inspector, cycle: monitor.Cycle) -> tuple[
+            inspector.Host | None, inspector.ReadFailed | None]:
+        try:
+            host = source.host()
+        except inspector.ReadFailed as exc:
+            return None, exc
+        if cycle.error is not None:
+            return host, inspector.ReadFailed(cycle.error)
+        return host, None
+
+    @staticmethod
+    def _libvirt(uri: str, error: inspector.ReadFailed | None) -> Check:
+        if error is not None:
+            return Check('libvirt', Outcome.ERROR, f'{uri}: {error}',
+                         getattr(error, 'advice', None))
+        return Check('libvirt', Outcome.OK,
+                     f'{uri} answers {user_name()} over its read-only socket')
+
+    def _versions(self, host: inspector.Host | None) -> list[Check]:
+        return [
+            *([checks.libvirt_version(host.libvirt),
+               checks.hypervisor_version(host.hypervisor,
+                                         host.hypervisor_version)]
+              if host is not None else
+              [Check(name, Outcome.SKIPPED, _UNKNOWN)
+               for name in ('libvirt_version', 'qemu_version')]),
+            checks.bindings_version(versions.of('libvirt-python')),
+            checks.ceilometer_version(self._ceilometer)]
+
+    def _entry_points(self) -> Check:
+        failure = None
+        if self._ceilometer is not None:
+            try:
+                done = subprocess.run(
+                    [sys.executable, '-c', _LOAD], cwd='/',
+                    stdin=subprocess.DEVNULL, capture_output=True,
+                    text=True, timeout=LOAD_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                failure = (f'the pollsters did not load within '
+                           f'{LOAD_TIMEOUT_S:g} s')
+            else:
+                if done.returncode:
+                    lines = done.stderr.strip().splitlines() or [
+                        f'exit status {done.returncode}']
+                    failure = f'the pollsters do not load: {lines[-1]}'
+        return checks.entry_points(
+            {each.name for each in entrypoints.own()}, failure,
+            self._ceilometer is not None)
+
+    def _polling(self, conf: cfg.ConfigOpts,
+                 guests: tuple[monitor.Guest, ...]) -> list[Check]:
+        names = ('polling_meters', 'polling_interval')
+        conf.register_opt(_POLLING, group='polling')
+        path = _as_the_agent(conf, conf.polling.cfg_file)
+        if path is None:
+            missing = f'there is no {conf.polling.cfg_file}'
+            if self._ceilometer is None and not self._sources:
+                return [Check(name, Outcome.SKIPPED,
+                              f'{missing} on this machine') for name in names]
+            return [Check(names[0], Outcome.ERROR,
+                          f'{missing}: the agent polls nothing',
+                          'copy share/memstat-pollster/polling.yaml to '
+                          '/etc/ceilometer'),
+                    Check(names[1], Outcome.SKIPPED, missing)]
+        try:
+            found = checks.sources(gnocchi.read(pathlib.Path(path)))
+        except outcome.CommandFailed as exc:
+            return [Check(names[0], Outcome.ERROR, _line(str(exc)),
+                          who_may_read(path) or 'correct the file'),
+                    Check(names[1], Outcome.SKIPPED,
+                          f'{path} cannot be used')]
+        except checks.BrokenPolling as exc:
+            return [Check(names[0], Outcome.ERROR, f'{path}: {exc}',
+                          'correct the file: the agent does not start with '
+                          'it'),
+                    Check(names[1], Outcome.SKIPPED,
+                          f'{path} cannot be used')]
+        periods = [guest.domain.period_s for guest in guests
+                   if guest.domain and guest.domain.period_s
+                   and guest.reading and guest.reading.running]
+        return [checks.polling_meters(path, found),
+                checks.polling_interval(path, found,
+                                        max(periods, default=None))]
+
+    @staticmethod
+    def _gnocchi(conf: cfg.ConfigOpts) -> Check:
+        name = 'gnocchi_definitions'
+        try:
+            pipeline, names = gnocchi.publishers(conf)
+            if pipeline is not None and not names:
+                return Check(name, Outcome.SKIPPED,
+                             f'{pipeline} publishes nothing to Gnocchi')
+            if pipeline is None:
+                return Check(
+                    name, Outcome.SKIPPED,
+                    'there is no pipeline.yaml on this machine',
+                    'run this where the notification agent runs')
+            files = [gnocchi.definitions_file(conf, each) for each in names]
+            missing = set(meters.METERS)
+            for file in files:
+                try:
+                    missing &= set(definitions.missing(gnocchi.read(file)))
+                except definitions.DefinitionsError as exc:
+                    raise outcome.CommandFailed(f'{file}: {exc}') from exc
+        except outcome.CommandFailed as exc:
+            return Check(name, Outcome.ERROR, _line(str(exc)),
+                         'correct or make that file; "memstat-pollster '
+                         'gnocchi-resources" writes one')
+        return checks.gnocchi_definitions(list(map(str, files)), missing)
+
+
+def _line(text: str) -> str:
+    """One line of a message that may have many, as YAML's have."""
+    return monitor.printable(' '.join(text.split()), 400)
+
+
+def _there(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        # It may be, below a directory that hides it.
+        return True
+    return True
+
+
+def _as_the_agent(conf: cfg.ConfigOpts, name: str) -> str | None:
+    """A file as ceilometer/agent.py ``load_config`` looks for it.
+
+    But for its working directory, which is / for a service.
+    """
+    if os.path.isabs(name):
+        return name if _there(name) else None
+    return conf.find_file(name)
+
+
+class _Remedy(columns.FormattableColumn[str | None]):
+    """Nothing to do is nothing in a table, and null in JSON."""
+
+    def human_readable(self) -> str:
+        return self._value or ''
+
+
+class Doctor(lister.Lister):
+    """Check the installation, and say what to do, one line a check.
+
+    Looks at libvirt (with the read-only socket, as the agent does), at the
+    versions of what is installed, at the plugin's entry points, and at the
+    configuration: [memstat] of ceilometer.conf, polling.yaml, nova.conf,
+    Gnocchi's definitions. Nothing is changed. A check is ok, warning (it
+    works, but less well than it could), error (meters are missing or wrong
+    until it is mended) or skipped (it cannot be told here; that is no fault).
+    Run it as root on a compute node: it then looks with the rights of the
+    agent's user. "memstat-pollster status" tells about the guests.
+
+    Exit status: 0 all is well, 1 something has to be mended, 2 libvirt cannot
+    be reached, 3 the command could not do its work.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--user', metavar='NAME',
+            help='look with the rights of this user, whom the agent runs as; '
+                 f'root may name any (default: {AGENT_USER}, when root runs '
+                 'this and there is such a user)')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[
+            tuple[str, ...], list[tuple[typing.Any, ...]]]:
+        if parsed_args.user is not None:
+            become(parsed_args.user)
+        elif os.geteuid() == 0 and has_user(AGENT_USER):
+            become(AGENT_USER)
+        options = self.app.options
+        self._found = Examination(options.sources, options.uri).run()
+        return ('outcome', 'check', 'finding', 'remedy'), [
+            (check.outcome.value, check.name, check.finding,
+             _Remedy(check.remedy))
+            for check in self._found.checks]
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        super().run(parsed_args)
+        return self._found.exit_status

@@ -1,0 +1,182 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the doctor makes of what it is told."""
+
+import testtools
+
+from memstat_pollster.cmd import checks
+from memstat_pollster import domain
+from memstat_pollster import meters
+from memstat_pollster import monitor
+from memstat_pollster import stats
+from memstat_pollster import status
+
+ALL = tuple(meters.METERS)
+SOURCE = {'name': 'memstat', 'interval': 300, 'meters': ['memory']}
+
+
+def outcome(check):
+    return check.outcome.value
+
+
+def guest(number, *, period=10, model='virtio', state=1, last_update=None):
+    return monitor.Guest(
+        f'uuid-{number}', f'instance-{number}', None,
+        stats.Reading(state=state, last_update_s=last_update),
+        domain.Domain(number, f'instance-{number}', None, model, period,
+                      domain.GuestOS.UNKNOWN),
+        status.Verdict(status.Status.REPORTING, ''), None, None, None)
+
+
+class TestPolling(testtools.TestCase):
+
+    def test_documents_that_the_agent_refuses(self):
+        for document, message in (
+                (None, 'it has no list of sources'),
+                (['sources'], 'it has no list of sources'),
+                ({'sources': {'a': 1}}, 'it has no list of sources'),
+                ({'sources': [SOURCE, 7]}, 'source 2 has no name'),
+                ({'sources': [{'interval': 3, 'meters': ['a']}]},
+                 'source 1 has no name'),
+                ({'sources': [{**SOURCE, 'interval': 'often'}]},
+                 'source memstat has no interval in seconds'),
+                ({'sources': [{'name': 'memstat', 'meters': ['a']}]},
+                 'source memstat has no interval in seconds'),
+                ({'sources': [{**SOURCE, 'interval': 0}]},
+                 'source memstat has interval 0'),
+                ({'sources': [{**SOURCE, 'meters': 'memory'}]},
+                 'source memstat has no list of meters'),
+                ({'sources': [{**SOURCE, 'meters': []}]},
+                 'source memstat has no list of meters'),
+                ({'sources': [{**SOURCE, 'meters': ['memory', 7]}]},
+                 'source memstat has no list of meters'),
+                ({'sources': [{**SOURCE, 'meters': ['memory', '!cpu']}]},
+                 'source memstat both includes and excludes meters by name'),
+                ({'sources': [{**SOURCE, 'meters': ['memory', '*']}]},
+                 'source memstat has "*" beside names')):
+            error = self.assertRaises(checks.BrokenPolling, checks.sources,
+                                      document)
+            self.assertEqual(message, str(error))
+
+    def test_what_a_source_polls(self):
+        for patterns, meter, expected in (
+                (['memory.usage'], 'memory.usage', True),
+                (['memory.usage'], 'memory', False),
+                (['memory.*'], 'memory.swap.in', True),
+                (['*'], 'memory', True),
+                (['!cpu'], 'memory', True),
+                (['!memory*'], 'memory.util', False),
+                (['*', '!memory'], 'memory', False),
+                (['*', '!memory'], 'memory.util', True)):
+            source = checks.Source('s', 1, tuple(patterns))
+            self.assertEqual(expected, source.polls(meter), patterns)
+
+    def test_an_interval_in_quotes_is_one(self):
+        """As the agent takes it."""
+        (source,) = checks.sources(
+            {'sources': [{**SOURCE, 'interval': '60'}]})
+        self.assertEqual(60, source.interval_s)
+
+    def test_a_name_that_is_none(self):
+        (source,) = checks.sources(
+            {'sources': [{**SOURCE, 'name': '\x1b[2J'}]})
+        self.assertEqual('\\x1b[2J', source.name)
+
+    def test_wildcards_for_the_plugins_meters_are_no_other_meters(self):
+        own = checks.Source('own', 299, ('memory', 'memory.*'))
+        self.assertEqual('ok', outcome(checks.polling_interval(
+            'polling.yaml', (own,), 10)))
+        for patterns in (('*',), ('!cpu',), (*ALL, 'cpu')):
+            self.assertEqual('warning', outcome(checks.polling_interval(
+                'polling.yaml', (checks.Source('all', 299, patterns),), 10)))
+
+
+class TestVersions(testtools.TestCase):
+
+    def test_libvirt(self):
+        self.assertEqual(
+            ['error', 'ok', 'ok'],
+            [outcome(checks.libvirt_version(version)) for version in (
+                (5, 10, 0), (6, 0, 0), (12, 3, 4))])
+
+    def test_hypervisor(self):
+        self.assertEqual(
+            ['ok', 'skipped', 'error'],
+            [outcome(checks.hypervisor_version(*found)) for found in (
+                ('QEMU', (7, 2, 22)), ('QEMU', None), ('LXC', (1, 2, 3)))])
+
+    def test_ceilometer(self):
+        self.assertEqual(
+            ['skipped', 'warning', 'ok', 'warning', 'ok', 'ok', 'warning',
+             'warning'],
+            [outcome(checks.ceilometer_version(version)) for version in (
+                None, '18.2.0', '19.0.0', '20.0.0', '22.0.1', '27.0.0',
+                '28.0.0', 'unknown')])
+
+    def test_bindings(self):
+        self.assertEqual('error', outcome(checks.bindings_version(None)))
+
+
+class TestEntryPoints(testtools.TestCase):
+
+    def test_outcomes(self):
+        for arguments, expected in (
+                ((ALL, None, True), 'ok'),
+                ((ALL, None, False), 'skipped'),
+                ((ALL, 'ImportError: no', True), 'error'),
+                ((ALL[1:], None, True), 'error'),
+                (((), None, False), 'error')):
+            self.assertEqual(expected,
+                             outcome(checks.entry_points(*arguments)))
+
+    def test_nobody_else_has_pollsters_of_these_names(self):
+        """Ceilometer is not installed."""
+        self.assertEqual(
+            checks.Check('builtin_pollsters', checks.Outcome.OK,
+                         'no other package has pollsters of these names'),
+            checks.builtin_pollsters({name: [] for name in ALL}, True))
+
+
+class TestGuests(testtools.TestCase):
+
+    def test_only_guests_that_run_have_to_have_novas_period(self):
+        check = checks.guest_periods(
+            [guest(1), guest(2, period=0, state=3), guest(3, period=0),
+             guest(4, model=None), guest(5, period=7)], 10)
+        self.assertEqual(
+            'of 4 running guests 1 without a balloon device: instance-4 '
+            '(uuid-4); 1 without a period: instance-3 (uuid-3); 1 with '
+            'another period than 10 s: instance-5 (uuid-5)', check.finding)
+
+    def test_the_first_few_are_named(self):
+        check = checks.guest_periods(
+            [guest(number, period=None) for number in range(9)], 10)
+        self.assertEqual(
+            'of 9 running guests 9 without a period: instance-0 (uuid-0), '
+            'instance-1 (uuid-1), instance-2 (uuid-2) and 6 more',
+            check.finding)
+
+    def test_time_stamps_of_the_future(self):
+        guests = [guest(1, last_update=1_000), guest(2, last_update=1_011),
+                  guest(3, last_update=0), guest(4, last_update=1_047)]
+        self.assertEqual(
+            checks.Check(
+                'clock', checks.Outcome.WARNING,
+                '2 guests last answered up to 47 s in the future: instance-2 '
+                '(uuid-2), instance-4 (uuid-4)',
+                'see that the clock of the host is right and kept so '
+                '("chronyc tracking"); the guests recover with their next '
+                'answer'),
+            checks.clock(guests, 1_000.0))
+        self.assertEqual(
+            'none of 3 time stamps lies in the future',
+            checks.clock(guests, 1_040.0).finding)
