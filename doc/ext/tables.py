@@ -189,24 +189,25 @@ def room_rows() -> list[Row]:
             for room in rooms()]
 
 
-WIDTH, HEIGHT = 132, 46
-GAP_X, GAP_Y = 18, 52
-MARGIN = 18
+#: Sizes in pixels; a long way between two rooms takes a lane of its own.
+HEIGHT, LANE, GAP_X, GAP_Y, MARGIN = 70, 10, 16, 40, 18
+#: Of the widest characters of the two fonts.
+NAME_PX, USES_PX = 9.2, 6.4
 
 STYLE = '''
-.card { fill: #ffffff; stroke: #c9d1d9 }
-.room { fill: #eef4fb; stroke: #2a6db0 }
-.pure { fill: #eaf6ec; stroke: #2c7d3c }
-.name { fill: #14212e; font: bold 14px sans-serif }
-.uses { fill: #3d4c5c; font: 11px sans-serif }
-.edge { fill: none; stroke: #8394a5; stroke-width: 1.3 }
+.rooms-card { fill: #ffffff; stroke: #c9d1d9 }
+.rooms-room { fill: #eef4fb; stroke: #2a6db0 }
+.rooms-pure { fill: #eaf6ec; stroke: #2c7d3c }
+.rooms-name { fill: #14212e; font: bold 14px sans-serif }
+.rooms-uses { fill: #3d4c5c; font: 11px sans-serif }
+.rooms-edge { fill: none; stroke: #8394a5; stroke-width: 1.3 }
 @media (prefers-color-scheme: dark) {
-.card { fill: #14191f; stroke: #3d4c5c }
-.room { fill: #17324d; stroke: #6aaeea }
-.pure { fill: #16351d; stroke: #6fc381 }
-.name { fill: #f0f4f8 }
-.uses { fill: #b8c4d0 }
-.edge { stroke: #7a8b9c }
+.rooms-card { fill: #14191f; stroke: #3d4c5c }
+.rooms-room { fill: #17324d; stroke: #6aaeea }
+.rooms-pure { fill: #16351d; stroke: #6fc381 }
+.rooms-name { fill: #f0f4f8 }
+.rooms-uses { fill: #b8c4d0 }
+.rooms-edge { stroke: #7a8b9c }
 }'''
 
 
@@ -235,47 +236,108 @@ def _steps(drawn: dict[str, Room]) -> list[tuple[str, str]]:
                        if other != below)]
 
 
+def _uses(room: Room) -> list[str]:
+    """What a room may import of the outside, two to a line."""
+    names = room.outside or ('standard library',)
+    return [', '.join(names[start:start + 2])
+            for start in range(0, len(names), 2)]
+
+
+def _width(room: Room) -> float:
+    return 16 + max(NAME_PX * len(room.name),
+                    *(USES_PX * len(line) for line in _uses(room)))
+
+
+#: A place in the drawing: a room's name, or (room, room, level) for the lane
+#: of a way that passes this level by.
+_Place = str | tuple[str, str, int]
+
+
+def _lanes(levels: list[list[_Place]], steps: list[tuple[str, str]],
+           ) -> list[list[_Place]]:
+    """Add the lanes; what each step runs through, from above to below."""
+    at = {name: depth for depth, row in enumerate(levels) for name in row}
+    ways = []
+    for upper, lower in sorted(steps):
+        way: list[_Place] = [upper]
+        for depth in range(at[upper] - 1, at[lower], -1):
+            lane = (upper, lower, depth)
+            levels[depth].append(lane)
+            way.append(lane)
+        ways.append([*way, lower])
+    return ways
+
+
+def _arrange(levels: list[list[_Place]], ways: list[list[_Place]],
+             widths: dict[_Place, float]) -> dict[_Place, float]:
+    """Centres: each place near the middle of what it is joined to."""
+    joined: dict[_Place, set[_Place]] = {place: set() for place in widths}
+    for way in ways:
+        for one, other in zip(way, way[1:], strict=False):
+            joined[one].add(other)
+            joined[other].add(one)
+    centre: dict[_Place, float] = {}
+
+    def lay(row: list[_Place]) -> None:
+        left = -(sum(widths[place] for place in row)
+                 + GAP_X * (len(row) - 1)) / 2
+        for place in row:
+            centre[place] = left + widths[place] / 2
+            left += widths[place] + GAP_X
+    for row in levels:
+        lay(row)
+    for sweep in range(12):
+        for row in levels if sweep % 2 else levels[::-1]:
+            middle = {place: (sum(centre[other] for other in joined[place])
+                              / max(len(joined[place]), 1))
+                      for place in row}
+            row.sort(key=lambda place: (middle[place], str(place)))
+            lay(row)
+    return centre
+
+
 def drawing() -> str:
     """The rooms as an SVG: what stands on what, readable in dark mode."""
     drawn = {room.name: room for room in rooms()}
-    levels, steps = _levels(drawn), _steps(drawn)
-    widest = max(map(len, levels))
-    width = 2 * MARGIN + widest * WIDTH + (widest - 1) * GAP_X
-    height = 2 * MARGIN + len(levels) * HEIGHT + (len(levels) - 1) * GAP_Y
-    centre: dict[str, float] = {}
-    top: dict[str, float] = {}
-    for depth, row in enumerate(levels):
-        # Each room above the middle of what it stands on.
-        row = sorted(row, key=lambda name: (
-            sum(centre[below] for below in drawn[name].below)
-            / len(drawn[name].below) if drawn[name].below else 0, name))
-        start = (width - len(row) * WIDTH - (len(row) - 1) * GAP_X) / 2
-        for place, name in enumerate(row):
-            centre[name] = start + place * (WIDTH + GAP_X) + WIDTH / 2
-            top[name] = height - MARGIN - HEIGHT - depth * (HEIGHT + GAP_Y)
+    levels: list[list[_Place]] = [list(row) for row in _levels(drawn)]
+    ways = _lanes(levels, _steps(drawn))
+    widths: dict[_Place, float] = {
+        place: _width(drawn[place]) if isinstance(place, str) else LANE
+        for row in levels for place in row}
+    centre = _arrange(levels, ways, widths)
+    half = max(abs(centre[place]) + widths[place] / 2 for place in widths)
+    width = 2 * (MARGIN + half)
+    height = 2 * MARGIN + len(levels) * (HEIGHT + GAP_Y) - GAP_Y
+    top = {place: height - MARGIN - HEIGHT - depth * (HEIGHT + GAP_Y)
+           for depth, row in enumerate(levels) for place in row}
+    x = {place: centre[place] + width / 2 for place in widths}
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
-        f'viewBox="0 0 {width} {height}" style="max-width: {width}px">',
+        f'viewBox="0 0 {width:g} {height}" style="max-width: {width:g}px">',
         '<title>The rooms: each stands on those that it imports</title>',
         f'<style>{STYLE}</style>',
-        f'<rect class="card" x="1" y="1" width="{width - 2}" '
+        f'<rect class="rooms-card" x="1" y="1" width="{width - 2:g}" '
         f'height="{height - 2}" rx="10"/>']
-    for name, below in sorted(steps):
-        from_x, from_y = centre[name], top[name] + HEIGHT
-        to_x, to_y = centre[below], top[below]
-        bend = GAP_Y * 0.6
-        lines.append(
-            f'<path class="edge" d="M{from_x:g} {from_y:g} C{from_x:g} '
-            f'{from_y + bend:g} {to_x:g} {to_y - bend:g} {to_x:g} {to_y:g}"/>')
+    for way in ways:
+        path = f'M{x[way[0]]:g} {top[way[0]] + HEIGHT:g}'
+        for one, other in zip(way, way[1:], strict=False):
+            above, below = top[one] + HEIGHT, top[other]
+            bend = (below - above) * 0.6
+            path += (f' C{x[one]:g} {above + bend:g} {x[other]:g} '
+                     f'{below - bend:g} {x[other]:g} {below:g}')
+            if other != way[-1]:
+                path += f' V{below + HEIGHT:g}'
+        lines.append(f'<path class="rooms-edge" d="{path}"/>')
     for name, room in drawn.items():
         kind = 'pure' if room.pure else 'room'
-        uses = ', '.join(room.outside) or 'standard library'
-        x, y = centre[name], top[name]
         lines += [
-            f'<rect class="{kind}" x="{x - WIDTH / 2:g}" y="{y:g}" '
-            f'width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
-            f'<text class="name" text-anchor="middle" x="{x:g}" '
-            f'y="{y + 20:g}">{html.escape(name)}</text>',
-            f'<text class="uses" text-anchor="middle" x="{x:g}" '
-            f'y="{y + 36:g}">{html.escape(uses)}</text>']
+            f'<rect class="rooms-{kind}" x="{x[name] - widths[name] / 2:g}" '
+            f'y="{top[name]:g}" width="{widths[name]:g}" '
+            f'height="{HEIGHT}" rx="6"/>',
+            f'<text class="rooms-name" text-anchor="middle" x="{x[name]:g}" '
+            f'y="{top[name] + 20:g}">{html.escape(name)}</text>']
+        lines += [
+            f'<text class="rooms-uses" text-anchor="middle" x="{x[name]:g}" '
+            f'y="{top[name] + 36 + 13 * number:g}">{html.escape(line)}</text>'
+            for number, line in enumerate(_uses(room))]
     return '\n'.join([*lines, '</svg>'])

@@ -91,7 +91,7 @@ class TestTables(testtools.TestCase):
         drawing = tables.drawing()
         rooms = {each.name: each for each in tables.rooms()}
         self.assertEqual(sorted(rooms), sorted(re.findall(
-            r'class="name"[^>]*>([^<]+)<', drawing)))
+            r'class="rooms-name"[^>]*>([^<]+)<', drawing)))
         self.assertEqual(
             {'stats': (True, ()), 'inspector': (False, ('libvirt',))},
             {name: (rooms[name].pure, rooms[name].outside)
@@ -104,7 +104,7 @@ class TestTables(testtools.TestCase):
         steps = tables._steps(drawn)
         self.assertIn(('monitor', 'status'), steps)
         self.assertNotIn(('monitor', 'stats'), steps)
-        self.assertEqual(len(steps), tables.drawing().count('class="edge"'))
+        self.assertEqual(len(steps), tables.drawing().count('class="rooms-edge"'))
 
     def test_text_stays_text(self):
         self.assertEqual(
