@@ -34,7 +34,13 @@ libvirt 9.0 and QEMU 7.2):
 
 import collections.abc
 import dataclasses
+import errno
+import grp
+import os
+import pathlib
 import queue
+import re
+import stat
 import threading
 import time
 import typing
@@ -95,12 +101,14 @@ class Snapshot:
     :ivar monotonic_s: the monotonic clock at the same moment
     :ivar records: by UUID; empty when ``error`` is set
     :ivar error: why libvirt said nothing, for an operator; None if it did
+    :ivar advice: what to do about that; None where nothing is known
     """
 
     wall_s: float
     monotonic_s: float
     records: collections.abc.Mapping[str, Record]
     error: str | None = None
+    advice: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,7 +131,14 @@ class Host:
 
 
 class ReadFailed(Exception):
-    """libvirt answered with an error; the message is for an operator."""
+    """libvirt answered with an error; the message is for an operator.
+
+    :ivar advice: what to do about it; None where nothing is known
+    """
+
+    def __init__(self, message: str, advice: str | None = None) -> None:
+        super().__init__(message)
+        self.advice = advice
 
 
 class Connection(typing.Protocol):
@@ -148,10 +163,18 @@ class Connection(typing.Protocol):
 
     def getVersion(self) -> int: ...
 
+    def lookupByUUIDString(self, uuid: str) -> typing.Any: ...
+
     def close(self) -> int: ...
 
 
 Opener = collections.abc.Callable[[str], Connection]
+Refuse = collections.abc.Callable[[str], str | None]
+
+
+_NOT_INSTALLED: typing.Final = (
+    'libvirt-python is not installed: install it (on Debian, Ubuntu and RHEL '
+    'python3-libvirt)')
 
 
 def _no_output(context: object, error: object) -> None:
@@ -165,16 +188,69 @@ def open_read_only(uri: str) -> Connection:
     :raises libvirt.libvirtError: when libvirt cannot be reached
     """
     if libvirt is None:
-        raise ReadFailed('libvirt-python is not installed: install it (on '
-                         'Debian, Ubuntu and RHEL python3-libvirt)')
+        raise ReadFailed(_NOT_INSTALLED)
     # Errors arrive as exceptions; a second copy on stderr in every cycle of
     # an outage would fill the journal.
     libvirt.registerErrorHandler(_no_output, None)
     return typing.cast(Connection, libvirt.openReadOnly(uri))
 
 
+def open_read_write(uri: str) -> Connection:
+    """Open libvirt's other socket, which takes changes.
+
+    :raises ReadFailed: when libvirt-python is not installed
+    :raises libvirt.libvirtError: when libvirt cannot be reached, or refuses
+    """
+    if libvirt is None:
+        raise ReadFailed(_NOT_INSTALLED)
+    libvirt.registerErrorHandler(_no_output, None)
+    return typing.cast(Connection, libvirt.open(uri))
+
+
 def _message(exc: Exception) -> str:
     return ' '.join(str(exc).split()) or type(exc).__name__
+
+
+def _failed(exc: typing.Any) -> ReadFailed:
+    """A libvirtError, mapped."""
+    message = _message(exc)
+    return ReadFailed(message, _advice(exc.get_error_code(), message))
+
+
+def _advice(code: int | None, message: str) -> str | None:
+    """What an operator can do about an error of libvirt's.
+
+    A socket that cannot be used is VIR_ERR_SYSTEM_ERROR with the system's
+    own words; polkit's refusals have codes of their own.
+    """
+    if code == libvirt.VIR_ERR_SYSTEM_ERROR:
+        if os.strerror(errno.EACCES) in message:
+            return _who_may_use(message)
+        if (os.strerror(errno.ENOENT) in message
+                or os.strerror(errno.ECONNREFUSED) in message):
+            return ('see that libvirtd or virtqemud runs ("systemctl status '
+                    'libvirtd virtqemud") and that libvirt_uri is its URI')
+    if code in (libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_CANCELLED,
+                libvirt.VIR_ERR_AUTH_UNAVAILABLE):
+        return ('polkit does not let this user in: go on as root or as a '
+                'member of the group libvirt, or with a rule for the action '
+                'that is named')
+    if code == libvirt.VIR_ERR_OPERATION_DENIED:
+        return "go on as root, with libvirt's read-write socket"
+    return None
+
+
+def _who_may_use(message: str) -> str:
+    """Whom the socket that an error names is open to."""
+    named = re.search("'(/[^']+)'", message)
+    try:
+        found = pathlib.Path(named.group(1) if named else '').stat()
+        group = grp.getgrgid(found.st_gid).gr_name
+    except (OSError, KeyError):
+        return 'go on as root or as a member of the group libvirt'
+    return (f'the socket is open to its owner and the group {group} (mode '
+            f'{stat.S_IMODE(found.st_mode):04o}): go on as root or as a '
+            f'member of that group')
 
 
 class _Job(typing.Generic[_T]):
@@ -184,13 +260,14 @@ class _Job(typing.Generic[_T]):
         self.work = work
         self.done = threading.Event()
         self._value: _T | None = None
-        self._error: str | None = 'the reader ended without an answer'
+        self._error: ReadFailed | None = ReadFailed(
+            'the reader ended without an answer')
 
     def run(self, reader: '_Reader') -> None:
         try:
             self._value, self._error = self._attempt(reader), None
         except ReadFailed as exc:
-            self._error = str(exc)
+            self._error = exc
         finally:
             self.done.set()
 
@@ -206,12 +283,12 @@ class _Job(typing.Generic[_T]):
         except LibvirtError as exc:
             reader.disconnect()
             if fresh:
-                raise ReadFailed(_message(exc)) from exc
+                raise _failed(exc) from exc
         try:
             return self.work(reader.connect())
         except LibvirtError as exc:
             reader.disconnect()
-            raise ReadFailed(_message(exc)) from exc
+            raise _failed(exc) from exc
 
     def result(self) -> _T:
         """What the work returned.
@@ -219,7 +296,7 @@ class _Job(typing.Generic[_T]):
         :raises ReadFailed: when libvirt answered with an error
         """
         if self._error is not None:
-            raise ReadFailed(self._error)
+            raise self._error
         return typing.cast(_T, self._value)
 
 
@@ -416,14 +493,16 @@ class Inspector:
     :param timeout_s: how long one read may take
     :param max_stuck: how many calls may be left behind at a time
     :param opener: opens a connection; for tests
+    :param writer: opens a connection that takes changes; for tests
     """
 
     def __init__(self, uri: str, *, timeout_s: float = 5.0,
-                 max_stuck: int = 5, opener: Opener = open_read_only) -> None:
+                 max_stuck: int = 5, opener: Opener = open_read_only,
+                 writer: Opener = open_read_write) -> None:
         self.uri = uri
         self._timeout_s = timeout_s
         self._max_stuck = max_stuck
-        self._opener = opener
+        self._opener, self._writer = opener, writer
         self._lock = threading.Lock()
         self._reader: _Reader | None = None
         self._watch: _Reader | None = None
@@ -450,7 +529,8 @@ class Inspector:
             try:
                 records = self._read(monotonic_s + self._timeout_s)
             except ReadFailed as exc:
-                return Snapshot(wall_s, monotonic_s, {}, str(exc))
+                return Snapshot(wall_s, monotonic_s, {}, str(exc),
+                                exc.advice)
             self._busy = frozenset(uuid for uuid, record in records.items()
                                    if record.busy)
             return Snapshot(wall_s, monotonic_s, records)
@@ -477,6 +557,40 @@ class Inspector:
         """
         with self._lock:
             return self._ask_watch(_host, self._timeout_s)
+
+    def set_period(self, uuid: str, period_s: int, refuse: Refuse) -> None:
+        """Have QEMU ask a running guest for statistics from now on.
+
+        The only thing here that changes anything; the agent never does it.
+        It changes the guest's live XML and not the one that libvirt starts
+        the guest with next time.
+
+        :param refuse: asked with the guest's live XML right before; says why
+            the period must not be set, or None
+        :raises ReadFailed: when that refuses, or libvirt does, or when it
+            does not answer in time: then the period may still be set later
+        """
+        def work(connection: Connection) -> None:
+            domain = connection.lookupByUUIDString(uuid)
+            reason = refuse(domain.XMLDesc(0))
+            if reason is not None:
+                raise ReadFailed(reason)
+            domain.setMemoryStatsPeriod(period_s,
+                                        libvirt.VIR_DOMAIN_AFFECT_LIVE)
+
+        with self._lock:
+            if self.stuck >= self._max_stuck:
+                raise ReadFailed('too many calls to libvirt are stuck already')
+            writer = _Reader(self.uri, self._writer)
+            job = writer.submit(work)
+            writer.retire()
+            if not job.done.wait(self._timeout_s):
+                writer.held_by = frozenset((uuid,))
+                self._left_behind.append(writer)
+                raise ReadFailed(
+                    f'QEMU did not answer within {self._timeout_s:g} s; once '
+                    f'it does, its period may still be set')
+            job.result()
 
     def close(self) -> None:
         """Give the connections back; calls left behind stay behind."""

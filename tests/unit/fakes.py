@@ -94,7 +94,12 @@ class Monitor:
 
 
 class Domain:
-    """A guest of the fake libvirt."""
+    """A guest of the fake libvirt.
+
+    :ivar xml_error: raised when its XML is asked for
+    :ivar period_error: raised when its period is to be set
+    :ivar period_set: called when its period has been set
+    """
 
     def __init__(self, number, record, *, domain_id=None, period=10,
                  model='virtio', display_name='web', properties=''):
@@ -105,7 +110,8 @@ class Domain:
         self.period, self.model = period, model
         self.display_name, self.properties = display_name, properties
         self.document = None
-        self.xml_error = None
+        self.xml_error = self.period_error = None
+        self.period_set = lambda: None
         self.monitor = Monitor()
 
     def UUIDString(self):
@@ -135,6 +141,17 @@ class Domain:
         return {key: self.record[key] for key in (
             'state.state', 'state.reason') if key in self.record}
 
+    def setMemoryStatsPeriod(self, period, flags):
+        """Blocks on a QEMU that is frozen, as libvirt does."""
+        assert flags == libvirt.VIR_DOMAIN_AFFECT_LIVE
+        if self.period_error is not None:
+            raise self.period_error
+        if not self.monitor.ask():
+            raise libvirt_error(libvirt.VIR_ERR_OPERATION_TIMEOUT,
+                                'cannot acquire state change lock')
+        self.period = period
+        self.period_set()
+
     def XMLDesc(self, flags):
         if self.xml_error is not None:
             raise self.xml_error
@@ -157,6 +174,7 @@ class Libvirt:
 
     :ivar calls: names of the calls made, in order
     :ivar open_errors: raised by the next opens, one each
+    :ivar write_errors: raised by the next opens for writing, one each
     :ivar read_errors: raised by the next bulk reads, one each
     :ivar slow_s: how long a bulk read takes beyond its guests
     :ivar qemu_version: as libvirt writes it; 0 when it does not know
@@ -167,6 +185,7 @@ class Libvirt:
         self.domains = {domain.uuid: domain for domain in domains}
         self.calls = []
         self.open_errors, self.read_errors = [], []
+        self.write_errors = []
         self._awake = threading.Event()
         self._awake.set()
         self.opened = self.closed = 0
@@ -195,12 +214,18 @@ class Libvirt:
         self.opened += 1
         return Connection(self)
 
+    def open_writable(self, uri):
+        self.called('open_writable')
+        if self.write_errors:
+            raise self.write_errors.pop(0)
+        return WritableConnection(self)
+
     def count(self, name):
         return self.calls.count(name)
 
     def inspector(self, **options):
         return inspector.Inspector('test:///fake', opener=self.open,
-                                   **options)
+                                   writer=self.open_writable, **options)
 
 
 BALLOON_AND_STATE = (libvirt.VIR_DOMAIN_STATS_BALLOON
@@ -267,6 +292,16 @@ class Connection:
     def close(self):
         self._owner.closed += 1
         return 0
+
+
+class WritableConnection(Connection):
+    def lookupByUUIDString(self, uuid):
+        self._owner.called('lookup')
+        try:
+            return self._owner.domains[uuid]
+        except KeyError:
+            raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN,
+                                'no domain') from None
 
 
 def wait_until(condition, what, timeout=10.0):

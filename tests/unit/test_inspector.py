@@ -323,6 +323,77 @@ class TestFrozenLibvirt(testtools.TestCase):
         self.assertEqual([1], answered(self.reader.read()))
 
 
+class TestSetPeriod(testtools.TestCase):
+    """The one call that changes anything."""
+
+    def setUp(self):
+        super().setUp()
+        self.web = fakes.Domain(1, RUNNING, period=None)
+        self.node = fakes.Libvirt(self.web)
+        self.addCleanup(self.node.thaw)
+        self.reader = self.node.inspector(timeout_s=0.3, max_stuck=2)
+        self.shown = []
+
+    def refuse(self, xml):
+        self.shown.append(xml)
+
+    def failure(self, refuse=None):
+        return str(self.assertRaises(
+            inspector.ReadFailed, self.reader.set_period, self.web.uuid, 7,
+            refuse or self.refuse))
+
+    def test_it_is_set_on_a_connection_of_its_own(self):
+        before = self.web.XMLDesc(0)
+        self.reader.set_period(self.web.uuid, 7, self.refuse)
+        self.assertEqual((7, [before]), (self.web.period, self.shown))
+        self.assertEqual(['open_writable', 'lookup'], self.node.calls)
+        fakes.wait_until(lambda: self.node.closed == 1, 'it is closed')
+
+    def test_it_is_not_set_when_its_xml_speaks_against_it(self):
+        self.assertEqual('not this one',
+                         self.failure(lambda xml: 'not this one'))
+        self.assertIsNone(self.web.period)
+
+    def test_a_frozen_guest_is_left_behind(self):
+        self.web.monitor.freeze()
+        self.assertEqual(
+            'QEMU did not answer within 0.3 s; once it does, its period may '
+            'still be set', self.failure())
+        self.assertEqual(1, self.reader.stuck)
+        self.node.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+        self.assertEqual(7, self.web.period)
+
+    def test_no_more_calls_are_left_behind_than_may_be(self):
+        self.web.monitor.freeze()
+        frozen = fakes.Domain(2, RUNNING, period=None)
+        frozen.monitor.freeze()
+        self.node.domains[frozen.uuid] = frozen
+        for uuid in (self.web.uuid, frozen.uuid):
+            self.assertRaises(inspector.ReadFailed, self.reader.set_period,
+                              uuid, 7, self.refuse)
+        self.assertEqual(2, self.reader.stuck)
+        self.assertEqual('too many calls to libvirt are stuck already',
+                         self.failure())
+        self.assertEqual(2, self.node.count('open_writable'))
+
+    def test_a_refusal_of_libvirts_comes_with_advice(self):
+        self.web.period_error = fakes.libvirt_error(
+            libvirt.VIR_ERR_OPERATION_DENIED,
+            'operation forbidden: read only access')
+        error = self.assertRaises(
+            inspector.ReadFailed, self.reader.set_period, self.web.uuid, 7,
+            self.refuse)
+        self.assertEqual(
+            ('operation forbidden: read only access',
+             "go on as root, with libvirt's read-write socket"),
+            (str(error), error.advice))
+
+    def test_a_guest_that_is_gone(self):
+        del self.node.domains[self.web.uuid]
+        self.assertEqual('no domain', self.failure())
+
+
 class TestLiveXML(testtools.TestCase):
     def test_a_guest_that_is_gone_is_left_out(self):
         web = fakes.Domain(1, {})
