@@ -31,6 +31,10 @@ RUNNING_BOOTED: typing.Final = 1
 #: Measured for the first two on libvirt 9.0 and QEMU 7.2.
 REPLAYING_REASONS: typing.Final = frozenset((2, 3, 4, 10, 11))
 
+#: Reasons after which QEMU has run for longer than its guest: unpaused, woken
+#: up.  After every other one both have run alike, but for moments.
+INTERRUPTED_REASONS: typing.Final = frozenset((5, 8))
+
 #: How far ahead of the host's clock a time stamp may be and still be now: a
 #: guest may answer while it is being read, and clocks are slewed.
 FUTURE_SLACK_S: typing.Final = 10.0
@@ -44,8 +48,8 @@ class Past:
         or when their time stamp is not theirs (``proven`` is False)
     :ivar held_s: for how long this time stamp has been seen, by the
         monotonic clock; 0 when it is new
-    :ivar running_s: for how long the guest has been seen running without a
-        break; 0 at first sight
+    :ivar running_s: for how long the guest is known to have run without a
+        break; 0 at first sight, where nothing else tells
     :ivar resumed: whether it was seen not running before that
     :ivar proven: whether the time stamp can be the numbers' own.  False
         after a restore, a migration or at first sight of a guest that was

@@ -70,6 +70,9 @@ class Guest:
     :ivar age_s: how old the guest's numbers are; None when it has sent none
         or their age is not known
     :ivar memory: the guest's own numbers; None unless it is reporting
+    :ivar evidence: what the verdict rests on, for those who explain it; None
+        when libvirt itself did not answer.  Nothing in it but adds to the
+        rest, so it does not tell two guests apart.
     """
 
     uuid: str
@@ -81,6 +84,8 @@ class Guest:
     remedy: str | None
     age_s: float | None
     memory: stats.Memory | None
+    evidence: status.Evidence | None = dataclasses.field(
+        default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         names = dict.fromkeys(printable(name) for name in (
@@ -95,11 +100,16 @@ class Cycle:
     :ivar monotonic_s: when they were read
     :ivar guests: by UUID; empty when ``error`` is set
     :ivar error: why libvirt said nothing; None if it did
+    :ivar advice: what an operator can do about that; None where nothing is
+        known
+    :ivar wanted: Nova's option at that time
     """
 
     monotonic_s: float
     guests: collections.abc.Mapping[str, Guest]
     error: str | None = None
+    advice: str | None = None
+    wanted: nova.Wanted = nova.Wanted(nova.DEFAULT_PERIOD_S)
 
     def find(self, uuid: str) -> Guest | None:
         """A guest by UUID; unreachable when libvirt itself did not answer.
@@ -124,6 +134,10 @@ class Source(typing.Protocol):
                  ) -> dict[str, str]: ...
 
 
+Uptimes = collections.abc.Callable[
+    [collections.abc.Collection[str]], collections.abc.Mapping[str, float]]
+
+
 class Monitor:
     """The guests of one node from cycle to cycle.
 
@@ -132,13 +146,18 @@ class Monitor:
     :param source: where readings come from
     :param thresholds: what the operator has set
     :param wanted: returns Nova's option as it is now
+    :param uptimes: says for how many seconds the QEMU of each of these
+        guests has run, where that is known.  For a process that cannot watch
+        a guest for as long as a boot may take; None: what was seen counts
     """
 
     def __init__(self, source: Source, thresholds: status.Thresholds,
-                 wanted: collections.abc.Callable[[], nova.Wanted]) -> None:
+                 wanted: collections.abc.Callable[[], nova.Wanted],
+                 uptimes: Uptimes | None = None) -> None:
         self._source = source
         self._thresholds = thresholds
         self._wanted = wanted
+        self._uptimes = uptimes
         self._lock = threading.Lock()
         self._readings = history.Readings()
         self._journal = history.Journal(
@@ -157,18 +176,18 @@ class Monitor:
             snapshot = self._source.read()
             self._tell_error(snapshot)
             if snapshot.error is not None:
-                return Cycle(snapshot.monotonic_s, {}, snapshot.error)
+                return Cycle(snapshot.monotonic_s, {}, snapshot.error,
+                             snapshot.advice, wanted)
             guests = self._judge_all(snapshot, wanted)
             self._retain(snapshot.records)
             self._tell_changes(guests.values(), wanted)
-            return Cycle(snapshot.monotonic_s, guests)
+            return Cycle(snapshot.monotonic_s, guests, wanted=wanted)
 
     def _judge_all(self, snapshot: inspector.Snapshot,
                    wanted: nova.Wanted) -> dict[str, Guest]:
         """Judge by the XML that is known, then by new XML where it counts."""
         evidence: dict[str, status.Evidence] = {}
         verdicts: dict[str, status.Verdict] = {}
-        doubtful = []
         for uuid, record in snapshot.records.items():
             reading = record.reading
             past = self._readings.observe(
@@ -179,8 +198,12 @@ class Monitor:
                 known = None
             evidence[uuid] = status.Evidence(reading, known, past,
                                              self._thresholds)
-            verdicts[uuid] = status.judge(evidence[uuid])
-            if known is None or self._may_differ(verdicts[uuid], past):
+        self._add_uptimes(evidence)
+        doubtful = []
+        for uuid, seen in evidence.items():
+            verdicts[uuid] = status.judge(seen)
+            if seen.domain is None or self._may_differ(verdicts[uuid],
+                                                       seen.past):
                 doubtful.append(uuid)
         fetched = self._fetch(doubtful)
         for uuid in doubtful:
@@ -197,6 +220,24 @@ class Monitor:
         return {uuid: self._guest(snapshot.records[uuid], evidence[uuid],
                                   verdict, wanted)
                 for uuid, verdict in verdicts.items()}
+
+    def _add_uptimes(self, evidence: dict[str, status.Evidence]) -> None:
+        """For guests without numbers that may seem to have just started."""
+        if self._uptimes is None:
+            return
+        silent = {
+            uuid: seen for uuid, seen in evidence.items()
+            if seen.reading is not None and seen.reading.running
+            and seen.reading.answered and not seen.reading.has_numbers
+            and seen.reading.reason not in history.INTERRUPTED_REASONS
+            and seen.past.running_s < self._thresholds.boot_grace_s}
+        if not silent:
+            return
+        for uuid, uptime_s in self._uptimes(silent.keys()).items():
+            past = silent[uuid].past
+            evidence[uuid] = dataclasses.replace(
+                silent[uuid], past=dataclasses.replace(
+                    past, running_s=max(past.running_s, uptime_s)))
 
     @staticmethod
     def _may_differ(verdict: status.Verdict, past: history.Past) -> bool:
@@ -249,7 +290,8 @@ class Monitor:
                           else domain_xml.GuestOS.UNKNOWN),
                 uuid=record.uuid, nova_period_s=wanted.period_s),
             age_s=seen.past.age_s if reading.has_numbers else None,
-            memory=stats.memory(reading) if reporting else None)
+            memory=stats.memory(reading) if reporting else None,
+            evidence=seen)
 
     def _retain(self, uuids: collections.abc.Collection[str]) -> None:
         """Forget all of every guest that is not on the node any more."""
@@ -301,7 +343,7 @@ class Monitor:
 
 def _level(now: status.Status, wanted: nova.Wanted) -> int:
     """A guest that recovers, or that the operator has chosen: INFO."""
-    if now is status.Status.REPORTING or (
-            now in status.BY_CONFIGURATION and wanted.period_s <= 0):
+    if now is status.Status.REPORTING or status.is_excused(
+            now, wanted.period_s):
         return logging.INFO
     return logging.WARNING

@@ -58,13 +58,15 @@ def make_inspector(conf: cfg.ConfigOpts) -> inspector.Inspector:
 
 
 def make_monitor(conf: cfg.ConfigOpts,
-                 source: monitor.Source | None = None) -> monitor.Monitor:
+                 source: monitor.Source | None = None,
+                 uptimes: monitor.Uptimes | None = None) -> monitor.Monitor:
     """A monitor of this node; nothing is read yet.
 
     :param source: what it reads from; None: ``make_inspector(conf)``
+    :param uptimes: see ``monitor.Monitor``
     """
     settings, _problems = opts.load(conf)
     return monitor.Monitor(
         source or make_inspector(conf),
         status.Thresholds(settings.stale_after_periods, settings.boot_grace),
-        nova.Watcher(settings.nova_config_files).get)
+        nova.Watcher(settings.nova_config_files).get, uptimes)

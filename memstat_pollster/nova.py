@@ -35,10 +35,13 @@ class Wanted:
     :ivar period_s: seconds; <= 0 means statistics are switched off
     :ivar problems: what kept a file from being used, one message each,
         naming the file
+    :ivar source: the file that sets it; None where none does, and Nova's
+        default holds.  The same wish from another file is the same wish.
     """
 
     period_s: int
     problems: tuple[str, ...] = ()
+    source: str | None = dataclasses.field(default=None, compare=False)
 
 
 def read(files: collections.abc.Sequence[str]) -> Wanted:
@@ -51,7 +54,8 @@ def read(files: collections.abc.Sequence[str]) -> Wanted:
     :returns: Nova's default where no file says otherwise; a problem when
         none of the files is there.  Never raises for what is in the files.
     """
-    period, problems, seen = DEFAULT_PERIOD_S, [], 0
+    period, source = DEFAULT_PERIOD_S, None
+    problems, seen = [], 0
     for path in _with_directories(files):
         try:
             os.stat(path)
@@ -68,11 +72,11 @@ def read(files: collections.abc.Sequence[str]) -> Wanted:
         if problem:
             problems.append(problem)
         elif value is not None:
-            period = value
+            period, source = value, path
     if not seen:
         problems.append('there is no ' + ' and no '.join(files) if files else
                         'no file of Nova is named')
-    return Wanted(period, tuple(problems))
+    return Wanted(period, tuple(problems), source)
 
 
 def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:

@@ -297,6 +297,20 @@ BY_CONFIGURATION: typing.Final = frozenset(
     (Status.NO_DEVICE, Status.STATS_DISABLED))
 
 
+def is_excused(now: Status, nova_period_s: int) -> bool:
+    """Whether a status is what the operator has asked Nova for.
+
+    :param nova_period_s: Nova's mem_stats_period_seconds
+    """
+    return now in BY_CONFIGURATION and nova_period_s <= 0
+
+
+def is_problem(now: Status, nova_period_s: int) -> bool:
+    """Whether somebody has to see to a guest of this status."""
+    return not (now is Status.REPORTING or now in QUIET
+                or is_excused(now, nova_period_s))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verdict:
     """A guest's status and, in one line, the facts that decided it."""
@@ -325,7 +339,7 @@ def remedy(status: Status, *, guest_os: domain_xml.GuestOS,
         option
     :returns: None where there is nothing to be done
     """
-    if status in BY_CONFIGURATION and nova_period_s <= 0:
+    if is_excused(status, nova_period_s):
         return _NOVA_OFF
     text = status.remedies.get(guest_os, status.remedies.get(_ANY_OS))
     if text is None:

@@ -426,6 +426,56 @@ class TestMemory(MonitorTest):
                          stats.STATE_SHUTOFF)
 
 
+class TestUptimes(MonitorTest):
+    """What tells a process that has just been started that a guest has not.
+
+    A guest that has sent nothing is starting, or has no driver.
+    """
+
+    def judged(self, uptime_s, **changes):
+        record = {key: value for key, value in fakes.healthy(0).items()
+                  if key.startswith('state.') or key in (
+                      'balloon.rss', 'balloon.last-update')}
+        record.update(changes)
+        silent = fakes.Domain(1, record)
+        self.make(silent)
+        self.asked = []
+
+        def uptimes(uuids):
+            self.asked.append(sorted(uuids))
+            return {} if uptime_s is None else {silent.uuid: uptime_s}
+
+        self.monitor = monitor.Monitor(
+            self.source, status.Thresholds(3, 120.0), lambda: self.wanted,
+            uptimes)
+        return self.cycle().guests[silent.uuid].verdict
+
+    def test_a_qemu_that_has_run_for_longer_than_a_boot(self):
+        self.assertEqual(status.Status.DRIVER_MISSING,
+                         self.judged(120.0).status)
+        self.assertEqual([[fakes.uuid_of(1)]], self.asked)
+
+    def test_a_qemu_that_has_run_for_less(self):
+        self.assertEqual(
+            status.Verdict(status.Status.STARTING, 'no numbers yet; seen '
+                           'running for 119 s of 120 s that a boot may take'),
+            self.judged(119.0))
+
+    def test_a_qemu_that_cannot_be_seen(self):
+        self.assertEqual(status.Status.STARTING, self.judged(None).status)
+
+    def test_a_guest_that_was_paused_may_have_run_for_less(self):
+        for reason in (5, 8):
+            self.assertEqual(
+                (status.Status.STARTING, []),
+                (self.judged(999.0, **{'state.reason': reason}).status,
+                 self.asked))
+
+    def test_a_guest_with_numbers_is_not_asked_about(self):
+        self.judged(999.0, **fakes.healthy(EPOCH + 299))
+        self.assertEqual([], self.asked)
+
+
 class TestPrintable(testtools.TestCase):
     def test_short_and_plain_text_stays(self):
         self.assertEqual('Büro <1>', monitor.printable('Büro <1>'))

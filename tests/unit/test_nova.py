@@ -98,6 +98,14 @@ class TestRead(_Case):
         self._write('nova.conf.d/10.conf', _option(7))
         self.assertEqual(nova.Wanted(7), nova.read(self.files))
 
+    def test_it_is_known_which_file_sets_it(self):
+        self._write('nova.conf', '[libvirt]\n')
+        self.assertIsNone(nova.read(self.files).source)
+        self._write('nova.conf', _option(7))
+        self.assertEqual(str(self.nova_conf), nova.read(self.files).source)
+        last = self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual(str(last), nova.read(self.files).source)
+
     def test_a_link_to_nowhere_is_no_file(self):
         self.nova_conf.symlink_to(self.etc / 'gone')
         self.assertEqual(

@@ -64,6 +64,7 @@ OUTSIDE = {
     'inspector': {'libvirt'},
     'monitor': {'oslo_log'},
     'node': {'oslo_config'},
+    'processes': set(),
     'builtin': {'ceilometer', 'oslo_log'},
     'pollsters': {'ceilometer', 'oslo_config', 'oslo_log'},
     'cmd': {'cliff', 'jinja2', 'oslo_config', 'oslo_log', 'yaml'},
@@ -84,12 +85,13 @@ BELOW = {
     'inspector': {'stats'},
     'monitor': {'stats', 'domain', 'history', 'status', 'nova', 'inspector'},
     'node': {'inspector', 'monitor', 'nova', 'opts', 'status'},
+    'processes': set(),
     'builtin': {'entrypoints'},
     'pollsters': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
                   'inspector', 'monitor', 'meters', 'node', 'builtin'},
     'cmd': {'stats', 'domain', 'history', 'status', 'nova', 'opts',
             'inspector', 'monitor', 'meters', 'node', 'definitions',
-            'entrypoints', 'gnocchi', 'cmd'},
+            'entrypoints', 'gnocchi', 'processes', 'cmd'},
 }
 
 
