@@ -14,6 +14,7 @@
 
 import collections.abc
 import os
+import pathlib
 
 from oslo_config import cfg
 
@@ -52,14 +53,32 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
             cfg.ConfigFilesNotFoundError) as exc:
         raise outcome.CommandFailed(
             f'configuration: {exc}; {_HOW_TO_READ}') from exc
+    except UnicodeDecodeError as exc:
+        raise outcome.CommandFailed(
+            f'configuration: {_not_text(sources)} is no text: {exc}') from exc
     except (cfg.Error, OSError, ValueError) as exc:
-        # ValueError: a file that is not text, or an option's bad value.
-        raise outcome.CommandFailed(f'configuration: {exc}') from exc
+        # ValueError: an option's value that its type does not take.
+        raise outcome.CommandFailed(
+            f'configuration: {" ".join(str(exc).split())}') from exc
     return conf, problems
 
 
 _HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
                 '(root, ceilometer), or name other files with --config-file')
+
+
+def _not_text(sources: collections.abc.Sequence[tuple[str, str]]) -> str:
+    """The file that cannot be decoded; oslo.config does not say which."""
+    paths = [path for _option, path in sources] or [
+        *cfg.find_config_files('ceilometer', 'ceilometer-polling'),
+        *cfg.find_config_dirs('ceilometer', 'ceilometer-polling')]
+    for path in map(pathlib.Path, paths):
+        for file in sorted(path.glob('*.conf')) if path.is_dir() else [path]:
+            try:
+                file.read_text(encoding='utf-8')
+            except UnicodeDecodeError:
+                return str(file)
+    return 'a file'
 
 
 def _see_that_it_can_be_read(path: str) -> None:

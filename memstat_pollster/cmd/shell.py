@@ -26,6 +26,8 @@ from oslo_config import cfg
 
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import outcome
+from memstat_pollster.cmd import survey
+from memstat_pollster import node
 
 #: Entry points of this group are the commands.
 NAMESPACE: typing.Final = 'memstat_pollster.cli'
@@ -45,16 +47,26 @@ class _Quiet(logging.Filter):
 
 
 class App(app.App):
-    """The application; commands reach it as ``self.app``."""
+    """The application; commands reach it as ``self.app``.
+
+    :ivar make_inspector: makes what reads libvirt, of the configuration
+    """
 
     NAME = 'memstat-pollster'
     LOG = logging.getLogger(NAME)
 
-    def __init__(self) -> None:
+    def __init__(
+            self, stdout: typing.TextIO | None = None,
+            stderr: typing.TextIO | None = None,
+            stdin: typing.TextIO | None = None,
+            make_inspector: survey.MakeInspector = node.make_inspector,
+            ) -> None:
         super().__init__(
             description=DESCRIPTION,
             version=importlib.metadata.version('memstat-pollster'),
-            command_manager=commandmanager.CommandManager(NAMESPACE))
+            command_manager=commandmanager.CommandManager(NAMESPACE),
+            stdin=stdin, stdout=stdout, stderr=stderr, deferred_help=True)
+        self.make_inspector = make_inspector
         self._failure: outcome.ExitStatus | None = None
 
     def build_option_parser(
@@ -113,6 +125,7 @@ class App(app.App):
     def interact(self) -> None:
         """Without a command there is help, no prompt."""
         self.run_subcommand(['help'])
+        raise SystemExit(outcome.ExitStatus.OK)
 
     def clean_up(self, cmd: typing.Any, result: int,
                  err: BaseException | None) -> None:
@@ -140,13 +153,16 @@ def _source(option: str, path: str) -> tuple[str, str]:
     return option, path
 
 
-def main(argv: collections.abc.Sequence[str] | None = None) -> int:
+def main(argv: collections.abc.Sequence[str] | None = None,
+         make_app: collections.abc.Callable[[], App] = App) -> int:
     """The console script.
 
+    :param make_app: for tests
     :returns: the exit status; see ``outcome.ExitStatus``
     """
+    words = sys.argv[1:] if argv is None else argv
     try:
-        return int(App().run(list(sys.argv[1:] if argv is None else argv)))
+        return int(make_app().run(list(words)))
     except SystemExit as exc:
         # argparse ends with 2 where the arguments are wrong; here that
         # would mean that libvirt cannot be reached.

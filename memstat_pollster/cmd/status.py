@@ -13,26 +13,43 @@
 """memstat-pollster status: every guest of this node, one line each."""
 
 import argparse
+import collections
 import collections.abc
+import io
+import shutil
+import textwrap
+import time
 import typing
 
 from cliff import lister
 
+from memstat_pollster.cmd import command
+from memstat_pollster.cmd import guests
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import survey
+from memstat_pollster.cmd import terminal
 from memstat_pollster import monitor
+from memstat_pollster import nova
 from memstat_pollster import status
 
-#: A guest in one of these is no problem.
-FINE: typing.Final = status.QUIET | {status.Status.REPORTING}
+#: How often --watch reads, in seconds, unless it is told.
+WATCH_S: typing.Final = 2.0
+
+#: Columns of the remedy where no terminal says how many there are.
+REMEDY_WIDTH: typing.Final = 46
+
+#: The most characters of a verdict's detail in a line of text.
+DETAIL_LENGTH: typing.Final = 1000
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """With one digit; None stays None."""
     return None if value is None else round(value, 1)
 
 
-def _mib(kib: int | None) -> float | None:
-    return None if kib is None else _rounded(kib / 1024)
+def mib(kib: int | None) -> float | None:
+    """KiB as MiB with one digit; None stays None."""
+    return None if kib is None else rounded(kib / 1024)
 
 
 #: column, which is also the key in JSON -> its value; None when missing.
@@ -44,29 +61,227 @@ COLUMNS: typing.Final[collections.abc.Mapping[
     'status': lambda guest: guest.verdict.status.word,
     'code': lambda guest: int(guest.verdict.status),
     'detail': lambda guest: guest.verdict.detail,
-    'age_s': lambda guest: _rounded(guest.age_s),
+    'age_s': lambda guest: rounded(guest.age_s),
     'period_s': lambda guest: guest.domain and guest.domain.period_s,
-    'used_mib': lambda guest: guest.memory and _mib(guest.memory.used_kib),
+    'used_mib': lambda guest: guest.memory and mib(guest.memory.used_kib),
     'available_mib': lambda guest: (
-        guest.memory and _mib(guest.memory.available_kib)),
+        guest.memory and mib(guest.memory.available_kib)),
     'util_percent': lambda guest: (
-        guest.memory and _rounded(guest.memory.util_percent)),
+        guest.memory and rounded(guest.memory.util_percent)),
     'remedy': lambda guest: guest.remedy,
 }
 
+#: Formats that write any character of a string so that it does no harm.
+ESCAPING_FORMATS: typing.Final = frozenset(('json', 'yaml'))
 
-class Status(lister.Lister):
-    """Show every guest of this node, and what keeps it from reporting."""
+
+def row(guest: monitor.Guest, formatter: str) -> tuple[typing.Any, ...]:
+    """A guest's values, in the order of the columns."""
+    values = tuple(value(guest) for value in COLUMNS.values())
+    if formatter in ESCAPING_FORMATS:
+        return values
+    return tuple(monitor.printable(value, DETAIL_LENGTH)
+                 if isinstance(value, str) else value for value in values)
+
+
+def summary(found: collections.abc.Collection[monitor.Guest],
+            wanted: nova.Wanted) -> str:
+    """How many guests there are of each status, in one line."""
+    if not found:
+        return 'no guests'
+    counts = collections.Counter(guest.verdict.status for guest in found)
+    bad = sum(is_problem(guest, wanted) for guest in found)
+    line = (f'{len(found)} guest{"s" * (len(found) != 1)}: '
+            + ', '.join(f'{count} {each.word}'
+                        for each, count in sorted(counts.items())))
+    return f'{line}; {bad} to be seen to' if bad else line
+
+
+def is_problem(guest: monitor.Guest, wanted: nova.Wanted) -> bool:
+    """Whether somebody has to see to this guest."""
+    return status.is_problem(guest.verdict.status, wanted.period_s)
+
+
+class _Table:
+    """Makes fewer and wider columns of a listing, for people.
+
+    :param formatter: cliff's, for tables
+    :param coloured: whether statuses have colours
+    """
+
+    def __init__(self, formatter: typing.Any, coloured: bool) -> None:
+        self._formatter = formatter
+        self._coloured = coloured
+
+    def emit_list(self, column_names: collections.abc.Sequence[str],
+                  data: collections.abc.Iterable[
+                      collections.abc.Sequence[typing.Any]],
+                  stdout: typing.TextIO,
+                  parsed_args: argparse.Namespace) -> None:
+        records = [dict(zip(column_names, values, strict=True))
+                   for values in data]
+        if not records:
+            return
+        rows = [self._cells(record) for record in records]
+        columns = ('guest', 'status', 'age/period', 'used MiB', 'of MiB',
+                   'util', 'remedy')
+        width = self._remedy_width(columns, rows, parsed_args)
+        self._formatter.emit_list(
+            columns, [(*cells[:-1], textwrap.fill(cells[-1], width))
+                      for cells in rows], stdout, parsed_args)
+
+    def _cells(self, record: dict[str, typing.Any]) -> tuple[str, ...]:
+        names = dict.fromkeys(filter(None, (
+            record['name'], record['libvirt_name'])))
+        util = record['util_percent']
+        return (
+            '\n'.join(map(monitor.printable, (*names, record['uuid']))),
+            terminal.paint(record['status'],
+                           status.Status[record['status'].upper()],
+                           self._coloured),
+            f'{_text(record["age_s"])} / {_text(record["period_s"])} s',
+            _text(record['used_mib']), _text(record['available_mib']),
+            '-' if util is None else f'{util} %',
+            record['remedy'] or '-')
+
+    @staticmethod
+    def _remedy_width(columns: tuple[str, ...], rows: list[tuple[str, ...]],
+                      parsed_args: argparse.Namespace) -> int:
+        """What the other columns leave of the terminal's width."""
+        total = parsed_args.max_width
+        if total < 1 and not parsed_args.fit_width:
+            return REMEDY_WIDTH
+        if total < 1:
+            total = shutil.get_terminal_size().columns
+        taken = 4
+        for position, column in enumerate(columns[:-1]):
+            lines = [column]
+            if position != 1:
+                lines += [line for cells in rows
+                          for line in cells[position].split('\n')]
+            else:
+                lines += [each.word for each in status.Status]
+            taken += 3 + max(map(len, lines))
+        return max(total - taken, 16)
+
+
+def _text(value: object) -> str:
+    return '-' if value is None else str(value)
+
+
+class Status(command.Command, lister.Lister):
+    """Show every guest of this node, and why one has no memory numbers.
+
+    A guest's own memory is shown when its numbers are fresh and possible;
+    otherwise its status says why not and the remedy what to do. "show" tells
+    more of one guest.
+    """
+
+    _epilog = (
+        'Exit status: 0 when all guests that are meant to report do, 1 when '
+        'one does not, 2 when libvirt cannot be reached, 3 when the command '
+        'could not do its work. Guests that start or do not run are no '
+        'problem, nor are those without a device or a period where '
+        "mem_stats_period_seconds in Nova's configuration is 0 or less.")
+
+    formatter: typing.Any
+    _screen: typing.TextIO | None = None
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'guests', metavar='GUEST', nargs='*',
+            help='a UUID, libvirt\'s name or Nova\'s (default: all guests)')
+        parser.add_argument(
+            '--problems', action='store_true',
+            help='only the guests that somebody has to see to')
+        parser.add_argument(
+            '--summary', action='store_true',
+            help='only the line of counts, on stdout, for monitoring')
+        command.add_wait(parser)
+        parser.add_argument(
+            '--watch', metavar='SECONDS', nargs='?', type=command.seconds,
+            const=WATCH_S,
+            help='read and show again every so many seconds (default: '
+                 '%(const)g), until Ctrl-C; put guests before it')
+        return parser
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        if parsed_args.watch is not None:
+            self._watch(parsed_args)
+        try:
+            self._cycle = self.survey(parsed_args.wait)
+            found = self._selected(parsed_args)
+        except outcome.CommandFailed as exc:
+            if parsed_args.summary:
+                self.app.stdout.write(f'{exc}\n')
+            raise
+        if parsed_args.summary:
+            self.app.stdout.write(f'{summary(found, self._cycle.wanted)}\n')
+        else:
+            super().run(parsed_args)
+        if any(is_problem(guest, self._cycle.wanted) for guest in found):
+            return outcome.ExitStatus.PROBLEMS
+        return outcome.ExitStatus.OK
+
+    def _selected(self, parsed_args: argparse.Namespace
+                  ) -> list[monitor.Guest]:
+        """Which guests the exit status is about."""
+        if parsed_args.guests:
+            return guests.find(self._cycle, parsed_args.guests)
+        return list(self._cycle.guests.values())
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
-        self.guests = survey.survey(self.app.conf).guests.values()
         return tuple(COLUMNS), [
-            tuple(value(guest) for value in COLUMNS.values())
-            for guest in self.guests]
+            row(guest, parsed_args.formatter)
+            for guest in self._selected(parsed_args)
+            if not parsed_args.problems
+            or is_problem(guest, self._cycle.wanted)]
 
-    def run(self, parsed_args: argparse.Namespace) -> int:
-        super().run(parsed_args)
-        if any(guest.verdict.status not in FINE for guest in self.guests):
-            return outcome.ExitStatus.PROBLEMS
-        return outcome.ExitStatus.OK
+    def produce_output(
+            self, parsed_args: argparse.Namespace,
+            column_names: collections.abc.Sequence[str],
+            data: collections.abc.Iterable[typing.Any]) -> int:
+        if parsed_args.formatter != 'table' or parsed_args.columns:
+            return super().produce_output(parsed_args, column_names, data)
+        parsed_args.fit_width = (parsed_args.fit_width
+                                 or self._terminal.isatty())
+        self.formatter = _Table(self.formatter,
+                                terminal.has_colours(self._terminal))
+        super().produce_output(parsed_args, column_names, data)
+        self.app.stdout.write(summary(self._selected(parsed_args),
+                                      self._cycle.wanted) + '\n')
+        return 0
+
+    @property
+    def _terminal(self) -> typing.TextIO:
+        """What a picture ends up on, though --watch collects it first."""
+        return self._screen or self.app.stdout
+
+    def _watch(self, parsed_args: argparse.Namespace) -> typing.NoReturn:
+        """Show what every reading says, until a signal ends it."""
+        self._screen = self.app.stdout
+        with (survey.opened(self.app.conf, self.app.make_inspector) as found,
+                terminal.screen(self._screen) as draw):
+            while True:
+                draw(self._picture(found, parsed_args))
+                time.sleep(parsed_args.watch)
+
+    def _picture(self, found: survey.Node,
+                 parsed_args: argparse.Namespace) -> str:
+        self.app.stdout = picture = io.StringIO()
+        picture.write(time.strftime('%F %T') + '\n')
+        try:
+            self._cycle = found.read()
+            if parsed_args.summary:
+                picture.write(summary(self._selected(parsed_args),
+                                      self._cycle.wanted))
+            else:
+                super().run(parsed_args)
+        except outcome.CommandFailed as exc:
+            # It may answer again, and a guest may come back.
+            picture.write(f'{exc}\n')
+        finally:
+            self.app.stdout = self._screen
+        return picture.getvalue().rstrip('\n')

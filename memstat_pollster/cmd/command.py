@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What the commands have in common."""
+
+import argparse
+import typing
+
+from cliff import command
+
+from memstat_pollster.cmd import survey
+from memstat_pollster import monitor
+
+if typing.TYPE_CHECKING:
+    from memstat_pollster.cmd import shell
+
+
+class Command(command.Command):
+    """A command of memstat-pollster.
+
+    :ivar app: the application; ``app.conf`` is the agent's configuration
+    """
+
+    app: 'shell.App'
+    _epilog: str | None = None
+
+    def get_epilog(self) -> str:
+        """What the help ends with.
+
+        cliff would say which installed package brings the command, and reads
+        the metadata of all packages there are to find out: 0.1 s.
+        """
+        return self._epilog or ''
+
+    def survey(self, wait_s: float) -> monitor.Cycle:
+        """All guests of this node; see ``survey.survey``."""
+        cycle = survey.survey(self.app.conf, wait_s, self.app.make_inspector,
+                              self.app.stderr)
+        for problem in cycle.wanted.problems:
+            self.app.LOG.warning(
+                "Nova's mem_stats_period_seconds is taken to be %d s, "
+                'because %s', cycle.wanted.period_s, problem)
+        return cycle
+
+
+def seconds(text: str) -> float:
+    """A number of seconds as an argument, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no number of seconds')
+    return value
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """The option that bounds ``survey``."""
+    parser.add_argument(
+        '--wait', metavar='SECONDS', type=seconds, default=survey.WAIT_S,
+        help='one reading cannot tell whether the numbers of a guest that '
+             'was resumed, restored or migrated still move; wait no longer '
+             'than this for the next ones (default: %(default)g; 0: read '
+             'once)')

@@ -1,0 +1,149 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What a terminal shows: colours, how far something is, a picture redrawn.
+
+Nothing of it is written to what is no terminal.
+"""
+
+import collections.abc
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+import types
+import typing
+
+from memstat_pollster import status
+
+_RESET: typing.Final = '\033[0m'
+_GREEN, _YELLOW, _RED, _DIM = (
+    f'\033[{code}m' for code in (32, 33, 31, 2))
+
+#: Statuses whose numbers are missing for no fault of the guest's side.
+_COLOURS: typing.Final[collections.abc.Mapping[status.Status, str]] = {
+    status.Status.REPORTING: _GREEN,
+    status.Status.STARTING: _DIM,
+    status.Status.NOT_RUNNING: _DIM,
+    status.Status.NO_DEVICE: _YELLOW,
+    status.Status.STATS_DISABLED: _YELLOW,
+    status.Status.DRIVER_MISSING: _YELLOW,
+    status.Status.SERVICE_MISSING: _YELLOW,
+    status.Status.STALE: _RED,
+    status.Status.INVALID: _RED,
+    status.Status.UNREACHABLE: _RED,
+}
+
+#: How often a line that counts seconds is written anew.
+_TICK_S: typing.Final = 0.2
+
+
+def has_colours(stream: typing.TextIO) -> bool:
+    """Whether a stream is a terminal whose user wants colours.
+
+    See https://no-color.org.
+    """
+    return (stream.isatty() and not os.environ.get('NO_COLOR')
+            and os.environ.get('TERM') != 'dumb')
+
+
+def paint(text: str, now: status.Status, coloured: bool) -> str:
+    """A text in the colour of a status."""
+    return f'{_COLOURS[now]}{text}{_RESET}' if coloured else text
+
+
+class Progress(contextlib.AbstractContextManager['Progress']):
+    """One line on stderr that says what is waited for; gone in the end."""
+
+    def __init__(self, stream: typing.TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._shown = self._stream.isatty()
+        self._drawn = False
+
+    def show(self, text: str, done: float | None = None) -> None:
+        """Replace the line.
+
+        :param done: how far it is, from 0 to 1; drawn as a bar
+        """
+        if not self._shown:
+            return
+        if done is not None:
+            full = round(20 * min(max(done, 0.0), 1.0))
+            text = f'[{"#" * full}{"." * (20 - full)}] {text}'
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f'\r{text[:width]}\033[K')
+        self._stream.flush()
+        self._drawn = True
+
+    def wait(self, seconds: float, text: str) -> None:
+        """Let time pass, and count it down."""
+        deadline = time.monotonic() + seconds
+        while (left_s := deadline - time.monotonic()) > 0:
+            self.show(f'{text}; read again in {left_s:.0f} s',
+                      1 - left_s / seconds)
+            time.sleep(min(_TICK_S, left_s) if self._shown else left_s)
+
+    def __exit__(self, kind: type[BaseException] | None,
+                 error: BaseException | None,
+                 trace: types.TracebackType | None) -> None:
+        if self._drawn:
+            self._stream.write('\r\033[K')
+            self._stream.flush()
+            self._drawn = False
+
+
+class _Ended(SystemExit):
+    """A signal asked the command to end."""
+
+
+def _end(number: int, _frame: object) -> None:
+    raise _Ended(128 + number)
+
+
+@contextlib.contextmanager
+def screen(stream: typing.TextIO) -> collections.abc.Iterator[
+        collections.abc.Callable[[str], None]]:
+    """A picture that is drawn again and again.
+
+    On a terminal it has the other screen, and the one that was there comes
+    back however the block ends; elsewhere one picture follows another.
+
+    :returns: draws a picture, cropped to the terminal's height
+    """
+    if not stream.isatty():
+        def append(picture: str) -> None:
+            stream.write(picture + '\n')
+            stream.flush()
+        yield append
+        return
+
+    def draw(picture: str) -> None:
+        height = shutil.get_terminal_size().lines
+        lines = picture.split('\n')
+        if len(lines) > height:
+            left = len(lines) - height + 1
+            lines = [*lines[:height - 1], f'... {left} lines more']
+        stream.write('\033[H' + '\033[K\n'.join(lines) + '\033[K\033[J')
+        stream.flush()
+
+    before = {number: signal.signal(number, _end)
+              for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        stream.write('\033[?1049h\033[?25l\033[?7l')
+        yield draw
+    finally:
+        stream.write('\033[?7h\033[?25h\033[?1049l')
+        stream.flush()
+        for number, handler in before.items():
+            signal.signal(number, handler)

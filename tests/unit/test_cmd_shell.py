@@ -1,0 +1,229 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The application: its options, its configuration, and how it ends."""
+
+import os
+
+import libvirt
+
+from memstat_pollster.cmd import configuration
+from memstat_pollster.cmd import outcome
+from tests.unit import commands
+from tests.unit import fakes
+
+NOBODY = 65534
+
+
+class TestHelp(commands.CommandTest):
+    def test_without_a_command_there_is_help(self):
+        self.assertEqual(0, self.run_command())
+        self.assertIn('Show every guest of this node', self.stdout)
+
+    def test_of_the_command(self):
+        self.assertEqual(0, self.run_command('--help'))
+        self.assertIn('--config-file PATH', self.stdout)
+
+    def test_of_a_subcommand_needs_no_configuration(self):
+        self.conf.unlink()
+        for words in (('status', '--help'), ('help', 'status')):
+            self.assertEqual(0, self.run_command(*words), words)
+            self.assertIn('--problems', self.stdout)
+
+
+class TestUsage(commands.CommandTest):
+    """Wrong words end with 3: 2 would say that libvirt is away."""
+
+    def test_unknown_command(self):
+        self.assertEqual(3, self.run_command('sttaus'))
+        self.assertIn('Did you mean one of these?\n  status\n', self.stdout)
+
+    def test_unknown_option(self):
+        self.useFixture(commands.CapturedStderr())
+        self.assertEqual(3, self.run_command('status', '--bogus'))
+
+    def test_a_wait_that_is_no_number(self):
+        self.useFixture(commands.CapturedStderr())
+        for word in ('x', '-1', 'nan', 'inf'):
+            self.assertEqual(3, self.run_command('status', f'--wait={word}'))
+
+    def test_an_unknown_column(self):
+        self.assertEqual(3, self.run_command('status', '-c', 'bogus'))
+        self.assertIn('No recognized column names', self.stderr)
+        self.assertNotIn('Traceback', self.stderr)
+
+
+class TestConfiguration(commands.CommandTest):
+    """What cannot be used is named; there is never a traceback."""
+
+    def fails(self, *argv):
+        self.assertEqual(3, self.run_command(*argv, 'status'))
+        self.assertEqual('', self.stdout)
+        self.assertNotIn('Traceback', self.stderr)
+        self.assertEqual(1, self.stderr.count('\n'), self.stderr)
+        return self.stderr
+
+    def test_a_file_that_is_not_there(self):
+        self.assertIn('/no/such.conf',
+                      self.fails('--config-file', '/no/such.conf'))
+
+    def test_a_directory_that_is_not_there(self):
+        self.assertIn('/no/such', self.fails('--config-dir', '/no/such'))
+
+    def test_a_file_that_is_no_configuration(self):
+        for text in (b'no section\n', b'[DEFAULT\n', b'[x]\n = 1\n',
+                     b'\xff\xfe\x00'):
+            self.conf.write_bytes(text)
+            self.assertIn(str(self.conf), self.fails(), text)
+
+    def test_a_file_that_may_not_be_read(self):
+        self.conf.chmod(0)
+        for mode in (0o755, 0o700):
+            self.etc.chmod(mode)
+            error = self.refused_as_nobody()
+            self.assertIn(str(self.conf), str(error))
+            self.assertIn('run this as a user who may read', str(error))
+
+    def refused_as_nobody(self):
+        """The error of a user whom file modes bind: they bind no root."""
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+        try:
+            return self.assertRaises(
+                outcome.CommandFailed, configuration.load,
+                [('--config-file', str(self.conf))])
+        finally:
+            if os.getuid() == 0:
+                os.seteuid(0)
+
+    def test_the_last_file_wins(self):
+        other = self.etc / 'other.conf'
+        other.write_text('[DEFAULT]\nlibvirt_uri = test:///other\n')
+        conf, problems = configuration.load([
+            ('--config-file', str(self.conf)),
+            ('--config-file', str(other))])
+        self.assertEqual(('test:///other', ()), (conf.libvirt_uri, problems))
+
+    def test_a_directory_is_read(self):
+        directory = self.etc / 'conf.d'
+        directory.mkdir()
+        (directory / '1.conf').write_text('[memstat]\nread_timeout = 7\n')
+        conf, _problems = configuration.load([
+            ('--config-file', str(self.conf)),
+            ('--config-dir', str(directory))])
+        self.assertEqual(('test:///configured', 7),
+                         (conf.libvirt_uri, conf.memstat.read_timeout))
+
+    def test_the_uri_goes_before_the_configuration(self):
+        conf, _problems = configuration.load(
+            [('--config-file', str(self.conf))], 'test:///named')
+        self.assertEqual('test:///named', conf.libvirt_uri)
+
+    def test_an_option_that_cannot_be_used_costs_only_itself(self):
+        with self.conf.open('a') as file:
+            file.write('stale_after_periods = soon\n')
+        self.make(fakes.Domain(1, fakes.healthy(commands.ago(2))))
+        self.assertEqual(0, self.run_command('status', '-f', 'json'))
+        self.assertIn('option [memstat]stale_after_periods cannot be used, '
+                      'its default 3 is: ', self.stderr)
+        self.assertIn(str(self.conf), self.stderr)
+
+
+class TestLogging(commands.CommandTest):
+    """The monitor's lines are for the agent's log."""
+
+    def setUp(self):
+        super().setUp()
+        domain = fakes.Domain(1, fakes.healthy(commands.ago(2)))
+        domain.document = '<broken'
+        self.make(domain)
+
+    def test_they_are_not_on_the_terminal(self):
+        self.assertEqual(1, self.run_command('status'))
+        self.assertEqual('', self.stderr)
+
+    def test_unless_they_are_asked_for(self):
+        self.assertEqual(1, self.run_command('-v', 'status'))
+        self.assertIn('its live XML cannot be parsed', self.stderr)
+
+    def test_a_log_file_has_them_all(self):
+        log = self.etc / 'log'
+        self.assertEqual(1, self.run_command('--log-file', str(log),
+                                             'status'))
+        self.assertIn('its live XML cannot be parsed', log.read_text())
+        self.assertEqual('', self.stderr)
+
+
+class TestInterruption(commands.CommandTest):
+    def test_ctrl_c_is_130(self):
+        def interrupt(uri):
+            raise KeyboardInterrupt
+        self.make_inspector = interrupt
+        self.assertEqual(130, self.run_command('status'))
+        self.assertEqual(('', ''), (self.stdout, self.stderr))
+
+    def test_an_error_that_nobody_foresaw_has_no_traceback(self):
+        def fail(conf):
+            raise RuntimeError('what is this')
+        self.make_inspector = fail
+        self.assertEqual(3, self.run_command('status'))
+        self.assertEqual('memstat-pollster: what is this\n', self.stderr)
+
+
+class TestAdvice(commands.CommandTest):
+    """What an error of libvirt's asks of the operator."""
+
+    def told(self, code, message):
+        self.libvirt.open_errors = [fakes.libvirt_error(code, message)]
+        self.assertEqual(2, self.run_command('status'))
+        self.assertTrue(self.stderr.startswith(
+            f'memstat-pollster: libvirt at test:///configured: {message}'))
+        return self.stderr.strip().rpartition(message)[2]
+
+    def test_a_socket_that_is_for_a_group(self):
+        socket = self.etc / 'libvirt-sock-ro'
+        socket.touch()
+        socket.chmod(0o660)
+        self.assertRegex(
+            self.told(libvirt.VIR_ERR_SYSTEM_ERROR,
+                      f"Failed to connect socket to '{socket}': Permission "
+                      'denied'),
+            r'^; the socket is open to its owner and the group \S+ \(mode '
+            r'0660\): go on as root or as a member of that group$')
+
+    def test_a_socket_that_cannot_be_seen(self):
+        self.assertEqual(
+            '; go on as root or as a member of the group libvirt',
+            self.told(libvirt.VIR_ERR_SYSTEM_ERROR, 'Failed to connect '
+                      "socket to '/no/such/libvirt-sock': Permission denied"))
+
+    def test_a_daemon_that_does_not_run(self):
+        for words in ('No such file or directory', 'Connection refused'):
+            self.assertEqual(
+                '; see that libvirtd or virtqemud runs ("systemctl status '
+                'libvirtd virtqemud") and that libvirt_uri is its URI',
+                self.told(libvirt.VIR_ERR_SYSTEM_ERROR, 'Failed to connect '
+                          f"socket to '/run/libvirt/libvirt-sock': {words}"))
+
+    def test_polkit(self):
+        self.assertEqual(
+            '; polkit does not let this user in: go on as root or as a '
+            'member of the group libvirt, or with a rule for the action that '
+            'is named',
+            self.told(libvirt.VIR_ERR_AUTH_UNAVAILABLE, 'authentication '
+                      'unavailable: no polkit agent available to '
+                      "authenticate action 'org.libvirt.unix.manage'"))
+
+    def test_any_other_error_stands_for_itself(self):
+        self.assertEqual('', self.told(libvirt.VIR_ERR_INTERNAL_ERROR,
+                                       'internal error: whatever'))
