@@ -13,12 +13,16 @@
 """Ceilometer's Prometheus exporter with the plugin, and a real Prometheus."""
 
 import collections
+import configparser
 import hashlib
+import time
 import unittest
 
 import requests
 
 from memstat_pollster import meters
+from memstat_pollster import status
+from tests.e2e import pages
 from tests.e2e import prometheus
 from tests.e2e import services
 from tests.functional import base
@@ -31,6 +35,8 @@ OWN = ('memory.usage', 'memory.available', 'memory.usable', 'memory.unused',
        'memory.util', 'memory.swap.in', 'memory.swap.out')
 #: A name that would break the exporter's text, were it not escaped.
 HOSTILE = 'a"b\\c 1\n# {e="1"} 2'
+#: Of guests that share a page's query with those of domain_xml.PROJECT_ID.
+OTHER_PROJECT = '3' * 32
 #: Cycles that are scraped without a pause.
 DENSE_CYCLES = 20
 
@@ -40,6 +46,13 @@ def numbers(total, unused, usable, swap_in=0, swap_out=0):
     return dict(zip(OWN, (
         total - usable, total, usable, unused,
         100 * (total - usable) / total, swap_in, swap_out), strict=True))
+
+
+def options(block):
+    """Group [polling] of a block of the page."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(pages.blocks('prometheus')[block])
+    return dict(parser['polling'])
 
 
 class PrometheusTest(published.SharedAgentTest):
@@ -253,7 +266,7 @@ class TestLastGuest(PrometheusTest):
 
 
 class TestTLS(PrometheusTest):
-    """[polling]prometheus_tls_enable, and more than one address."""
+    """The page's options: two addresses, TLS, no notifications."""
 
     @classmethod
     def setUpClass(cls):
@@ -267,41 +280,287 @@ class TestTLS(PrometheusTest):
             '-subj', '/CN=compute1', '-addext',
             'subjectAltName=IP:127.0.0.1,IP:127.0.0.2'],
             path, user=prometheus.USER)
-        cls.second = f'127.0.0.2:{services.free_port()}'
-        cls.polling = {'prometheus_tls_enable': True,
-                       'prometheus_tls_certfile': cls.certificate,
-                       'prometheus_tls_keyfile': key}
+        second = f'127.0.0.2:{services.free_port()}'
+        cls.addresses = [f'127.0.0.1:{services.free_port()}', second]
+        given = {'prometheus_listen_addresses': ','.join(cls.addresses),
+                 'prometheus_tls_certfile': cls.certificate,
+                 'prometheus_tls_keyfile': key}
+        cls.polling = {**options('prometheus-exporter'),
+                       **options('prometheus-tls'), **given}
         super().setUpClass()
 
     @classmethod
     def make_guests(cls):
         cls.guest = cls.new_scripted('driverless')
 
-    @classmethod
-    def start_agent(cls, **options):
-        cls.groups['polling']['prometheus_listen_addresses'] = (
-            f'{cls.address},{cls.second}')
-        return super().start_agent(**options)
-
     def test_prometheus_scrapes_both_addresses(self):
-        self.settled(self.guest, 'driver_missing')
         server = self.start_prometheus(
-            [{'targets': [self.address, self.second]}], scheme='https',
+            [{'targets': self.addresses}], scheme='https',
             tls_config={'ca_file': str(self.certificate)})
         selector = f'{{resource="{self.guest.uuid}"}}'
         query = ('max_over_time('
                  f'ceilometer_memory_balloon_status{selector}[9s])')
         self.assertEqual(
             {'127.0.0.1': 5, '127.0.0.2': 5},
-            server.wait_for(lambda: self.both(server.query(query)),
+            server.wait_for(lambda: self.told(server.query(query)),
                             'the status from both addresses'))
         self.assertRaises(requests.ConnectionError, requests.get,
-                          f'http://{self.address}/metrics', timeout=10)
+                          f'http://{self.addresses[0]}/metrics', timeout=10)
 
     @staticmethod
-    def both(found):
-        return ({each.labels['instance']: each.value for each in found}
-                if len(found) == 2 else None)
+    def told(found):
+        """The codes by instance, when both know that there is no driver."""
+        codes = {each.labels['instance']: each.value for each in found}
+        return codes if list(codes.values()) == [5, 5] else None
+
+
+class TestQueries(PrometheusTest):
+    """The page's queries and the rules, on what Prometheus has scraped."""
+
+    memstat = {'boot_grace': 3, 'read_timeout': 1}
+
+    @classmethod
+    def make_guests(cls):
+        cls.linux_guest = cls.new_linux('web', period=5)
+        cls.apps = [
+            cls.new_scripted(
+                f'app{n}', published.mib(500, 20 + n, 60 + 10 * n), period=5)
+            for n in range(11)]
+        cls.foreign = cls.new_scripted(
+            'foreign', published.mib(500, 10, 20), period=5,
+            project_id=OTHER_PROJECT)
+        cls.gap = cls.new_scripted('gap', published.mib(400, 90, 150))
+        cls.sick = {
+            'no_device': cls.new_scripted('none', model='none'),
+            'stats_disabled': cls.new_scripted(
+                'no-period', published.mib(480, 100, 200), period=None),
+            'driver_missing': cls.new_scripted('driverless'),
+            'service_missing': cls.new_scripted(
+                'windows', node.windows_without_service()),
+            'stale': cls.new_scripted(
+                'hung', published.mib(480, 100, 200), answers=False),
+            'invalid': cls.new_scripted('liar', published.mib(470, 471)),
+            'unreachable': cls.new_scripted(
+                'frozen', published.mib(480, 100, 200)),
+            'not_running': cls.new_scripted(
+                'paused', published.mib(480, 100, 200)),
+        }
+
+    @classmethod
+    def happen(cls):
+        """Guests fall sick; one goes silent for a while."""
+        # Nodes whose Nova wants no statistics have a label for the rules.
+        switched_off = f'127.0.0.2:{services.free_port()}'
+        second = cls.start_agent(
+            meters=['memory.balloon.status'],
+            nova_conf='[libvirt]\nmem_stats_period_seconds = 0\n',
+            options={'memstat': cls.memstat, 'polling': {
+                **cls.groups['polling'],
+                'prometheus_listen_addresses': switched_off}})
+        cls.addClassCleanup(second.stop)
+        cls.server = cls.start_prometheus(
+            [{'targets': [cls.address]},
+             {'targets': [switched_off],
+              'labels': {'memory_statistics': 'off'}}],
+            rules=prometheus.hurried(prometheus.RULES.read_text()))
+        cls.agent.wait_status(cls.linux_guest.uuid, 'reporting')
+        cls.agent.wait_status(cls.gap.uuid, 'reporting')
+        cls.sick['not_running'].domain.suspend()
+        cls.sick['unreachable'].freeze()
+        cls.gap.driver.answers = False
+        cls.agent.wait_status(cls.gap.uuid, 'stale')
+        cls.agent.wait_cycles(4)
+        cls.gap.driver.answers = True
+        cls.gap.driver.push(published.mib(400, 80, 180))
+        selector = f'ceilometer_memory_usage{{resource="{cls.gap.uuid}"}}'
+        cls.server.wait_for(
+            lambda: [each.value for each in cls.server.query(selector)]
+            == [220.0], 'the numbers after the gap')
+        cls.agent.wait_cycles(4)
+        for word, guest in cls.sick.items():
+            cls.agent.wait_status(guest.uuid, word)
+        cls.names_by_uuid = {guest.uuid: guest.name
+                             for guest in cls.node.guests.values()}
+
+    @property
+    def reporting(self):
+        return [self.linux_guest, *self.apps, self.foreign, self.gap]
+
+    def ask(self, block, expected, key='resource', **variables):
+        """Wait until a query of the page has this answer: {label: value}.
+
+        A scrape in which the exporter renews a meter has nothing of it, so
+        that one answer may be empty.
+        """
+        expression = pages.blocks('prometheus')[block]
+        for name, value in variables.items():
+            expression = expression.replace(name, value)
+        answers = []
+        expected = {key: round(value, 9) for key, value in expected.items()}
+
+        def right():
+            found = self.server.query(expression)
+            answers.append({each.labels[key]: round(each.value, 9)
+                            for each in found})
+            self.assertEqual(len(found), len(answers[-1]), found)
+            return answers[-1] == expected
+        try:
+            self.server.wait_for(right, block, 30)
+        except services.ServiceError:
+            self.assertEqual(expected, answers[-1])
+            raise
+
+    def test_usage(self):
+        guest = self.apps[3]
+        for block in ('prometheus-usage', 'prometheus-util',
+                      'prometheus-util-computed'):
+            self.ask(block, {guest.uuid: 410.0 if block == 'prometheus-usage'
+                             else 100 * 410 / 500}, GUEST=guest.uuid)
+
+    def test_usage_is_the_guests_own(self):
+        own = self.linux_guest.meminfo()
+        used = (own['MemTotal'] - own['MemAvailable']) / 1024
+        query = pages.blocks('prometheus')['prometheus-usage'].replace(
+            'GUEST', self.linux_guest.uuid)
+
+        def near():
+            found = [each.value for each in self.server.query(query)]
+            return len(found) == 1 and abs(found[0] - used) < 0.5
+        self.server.wait_for(near, f'a usage near {used} MiB', 30)
+
+    def test_usage_anywhere(self):
+        query = pages.blocks('prometheus')['prometheus-usage-anywhere']
+        wanted = {guest.uuid for guest in self.reporting}
+        self.server.wait_for(lambda: wanted == {
+            each.labels['resource'] for each in self.server.query(query)},
+            'one usage for each guest that reports', 30)
+
+    def test_ten_fullest(self):
+        """app0 to app9; the Linux guest and gap use less, foreign more."""
+        self.ask('prometheus-fullest', {
+            guest.uuid: 100 * (440 - 10 * n) / 500
+            for n, guest in enumerate(self.apps[:10])},
+            PROJECT=domain_xml.PROJECT_ID)
+
+    def test_guests_that_do_not_report(self):
+        codes = {(guest.uuid, instance): status.Status[word.upper()].value
+                 for word, guest in self.sick.items()
+                 for instance in ('127.0.0.1', '127.0.0.2')}
+        for block, wanted in (
+                ('prometheus-not-reporting',
+                 {key: code for key, code in codes.items() if code > 2}),
+                ('prometheus-of-a-status',
+                 {key: code for key, code in codes.items() if code == 5})):
+            query = pages.blocks('prometheus')[block]
+            self.server.wait_for(lambda query=query, wanted=wanted: wanted == {
+                (each.labels['resource'], each.labels['instance']): each.value
+                for each in self.server.query(query)}, block, 30)
+        counts = {(str(int(status.Status[word.upper()])), instance): 1.0
+                  for word in self.sick
+                  for instance in ('127.0.0.1', '127.0.0.2')}
+        counts |= {('0', instance): float(len(self.reporting))
+                   for instance in ('127.0.0.1', '127.0.0.2')}
+        query = pages.blocks('prometheus')['prometheus-by-status']
+        self.server.wait_for(lambda: counts == {
+            (each.labels['status'], each.labels['instance']): each.value
+            for each in self.server.query(query)}, 'counts by status', 30)
+
+    def test_sums_of_a_node(self):
+        all_guests = [*self.reporting, *self.sick.values()]
+        # libvirt's own record; of an unreachable guest it is not published.
+        given = sum(guest.domain.info()[2] for guest in all_guests
+                    if guest is not self.sick['unreachable']) / 1024
+        self.ask('prometheus-node-given', {'127.0.0.1': given}, 'instance')
+        share = len(self.reporting) / len(all_guests)
+        self.ask('prometheus-node-reporting',
+                 {'127.0.0.1': share, '127.0.0.2': share}, 'instance')
+        scripted = sum(440 - 10 * n for n in range(11)) + 480 + 220
+        own = self.linux_guest.meminfo()
+        used = scripted + (own['MemTotal'] - own['MemAvailable']) / 1024
+        self.near('prometheus-node-usage', used, 1)
+        resident = sum(
+            guest.domain.memoryStats()['rss'] for guest in all_guests
+            if guest is not self.sick['unreachable']) / 1024
+        self.near('prometheus-node-resident', resident,
+                  published.RESIDENT_SLACK_MIB)
+
+    def near(self, block, wanted, slack):
+        query = pages.blocks('prometheus')[block]
+
+        def near():
+            found = [each.value for each in self.server.query(query)]
+            return len(found) == 1 and abs(found[0] - wanted) < slack
+        self.server.wait_for(near, f'{block}: {wanted} within {slack}', 30)
+
+    def test_a_gap_stays_a_gap(self):
+        """What was before, nothing, and what is after; as a graph asks."""
+        now = time.time()
+        query = pages.blocks('prometheus')['prometheus-history'].replace(
+            'GUEST', self.gap.uuid)
+        selector = f'{{resource="{self.gap.uuid}",instance="127.0.0.1"}}'
+        ((_, codes),) = self.server.query_range(
+            f'ceilometer_memory_balloon_status{selector}', now - 300, now, 1)
+        ((_, points),) = self.server.query_range(query, now - 300, now, 1)
+        stale = [moment for moment, code in codes if code == 7]
+        # In the scrape of the change one meter may be a cycle ahead.
+        inside = [value for moment, value in points
+                  if stale[0] + 1 < moment < stale[-1] - 1]
+        self.assertGreater(len(stale), 4)
+        self.assertEqual([], inside)
+        self.assertEqual({250.0}, {value for moment, value in points
+                                   if moment < stale[0]})
+        self.assertEqual({220.0}, {value for moment, value in points
+                                   if moment > stale[-1] + 1})
+        query = pages.blocks('prometheus')['prometheus-gap'].replace(
+            'GUEST', self.gap.uuid)
+        ((found),) = self.server.query(query)
+        self.assertTrue(0 < found.value < 1, found.value)
+
+    def test_alerts_fire_for_the_guests_that_they_are_about(self):
+        """The rules that are shipped, but for their times."""
+        wanted = set()
+        for word, guest in self.sick.items():
+            if word == 'not_running':
+                continue
+            name = 'MemstatGuest' + word.title().replace('_', '')
+            for instance in ('127.0.0.1', '127.0.0.2'):
+                if instance == '127.0.0.1' or word not in (
+                        'no_device', 'stats_disabled'):
+                    wanted.add((name, guest.name, instance, word))
+        wanted.add(('MemstatGuestMemoryHigh', self.foreign.name, '127.0.0.1',
+                    None))
+
+        def firing():
+            return {(alert['labels']['alertname'],
+                     self.names_by_uuid[alert['labels']['resource']],
+                     alert['labels']['instance'],
+                     alert['labels'].get('status')): alert['annotations']
+                    for alert in self.server.alerts()
+                    if alert['state'] == 'firing'
+                    and alert['labels'].get('resource') != self.gap.uuid}
+        try:
+            self.server.wait_for(lambda: set(firing()) == wanted,
+                                 'the alerts of the sick guests', 60)
+        except services.ServiceError:
+            self.assertEqual(wanted, set(firing()))
+            raise
+        frozen = self.sick['unreachable']
+        self.assertEqual({
+            'summary': f'{frozen.display_name}:{frozen.name} on 127.0.0.1 '
+                       f'has had no memory numbers for 15 minutes: '
+                       f'unreachable',
+            'description': status.Status.UNREACHABLE.meaning,
+            'remedy': status.Status.UNREACHABLE.remedies[None],
+        }, firing()['MemstatGuestUnreachable', frozen.name, '127.0.0.1',
+                    'unreachable'])
+
+    def test_every_query_of_the_page_is_asked(self):
+        """Each by a test of this class."""
+        with open(__file__) as source:
+            text = source.read()
+        self.assertEqual([], [
+            name for name, block in pages.blocks('prometheus').items()
+            if block and f"'{name}'" not in text])
 
 
 class TestRules(unittest.TestCase):
