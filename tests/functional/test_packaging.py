@@ -16,6 +16,7 @@ import pathlib
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import fixtures
 import testtools
@@ -29,6 +30,11 @@ for entry in sorted(metadata.entry_points(group='ceilometer.poll.compute'),
     if entry.dist.name == 'memstat-pollster':
         print(entry.name, entry.load().meter.name)
 """
+
+
+def files_below(directory):
+    return {str(path.relative_to(directory))
+            for path in directory.rglob('*') if path.is_file()}
 
 
 class TestPackaging(testtools.TestCase):
@@ -77,6 +83,15 @@ class TestPackaging(testtools.TestCase):
                          'tests/node/node.py', 'etc/polling.yaml',
                          'memstat_pollster/pollsters.py'} <= names, names)
 
+        with zipfile.ZipFile(wheel) as archive:
+            packed = {name for name in archive.namelist()
+                      if name.startswith('memstat_pollster/')}
+        # All of the package, with the mark that it has types, and no more.
+        self.assertEqual(
+            {f'memstat_pollster/{name}'
+             for name in files_below(clone / 'memstat_pollster')}, packed)
+        self.assertIn('memstat_pollster/py.typed', packed)
+
         self.pip(python, 'install', 'ceilometer==27.0.0', wheel)
         meters = ['memory', 'memory.available', 'memory.balloon.status',
                   'memory.resident', 'memory.stats.age', 'memory.swap.in',
@@ -91,6 +106,5 @@ class TestPackaging(testtools.TestCase):
             (CHECKOUT / 'etc/memstat-pollster.conf.sample').read_text(),
             listed)
         self.assertEqual(
-            {'polling.yaml', 'memstat-pollster.conf.sample',
-             'memstat-pollster-config-generator.conf'},
-            set(os.listdir(self.directory / 'clean/share/memstat-pollster')))
+            files_below(CHECKOUT / 'etc'),
+            files_below(self.directory / 'clean/share/memstat-pollster'))

@@ -14,6 +14,7 @@
 """The modules are rooms: what each may import, and what none may do."""
 
 import ast
+import configparser
 import pathlib
 import subprocess
 import sys
@@ -213,6 +214,16 @@ class TestPureRooms(testtools.TestCase):
                     - PURE_STDLIB - OUTSIDE[_room(path)] - {PACKAGE}
                     for path in self._pure()}
         self.assertEqual({}, _told(offences))
+
+    def test_they_are_covered_whole(self):
+        """tox -e cover fails where one is not."""
+        tox = configparser.ConfigParser(interpolation=None)
+        tox.read(ROOT / 'tox.ini')
+        _, _, include = tox['testenv:cover']['commands'].partition(
+            '--fail-under=100 --include=')
+        self.assertEqual(
+            sorted(f'{PACKAGE}/{room}.py' for room in PURE),
+            sorted(include.replace('\\\n', '').split(',')))
 
     def test_they_call_no_builtin_that_does_io(self):
         offences = {path: _names(path) & IMPURE_BUILTINS

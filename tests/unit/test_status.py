@@ -103,6 +103,13 @@ class TestInterface(testtools.TestCase):
         self.assertEqual(
             [status.Status.REPORTING], list(status.Status)[-1:])
 
+    def test_only_one_rule_speaks_where_nothing_is_known(self):
+        """Each can be asked alone, whatever those above it would say."""
+        nothing = status.Evidence(None)
+        self.assertEqual(
+            {'unreachable', 'reporting'},
+            {each.word for each in status.Status if each.rule(nothing)})
+
     def test_every_status_has_a_meaning_of_one_line(self):
         meanings = [each.meaning for each in status.Status]
         self.assertEqual([[text] for text in meanings],
