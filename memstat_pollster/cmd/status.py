@@ -38,9 +38,6 @@ WATCH_S: typing.Final = 2.0
 #: Columns of the remedy where no terminal says how many there are.
 REMEDY_WIDTH: typing.Final = 46
 
-#: The most characters of a verdict's detail in a line of text.
-DETAIL_LENGTH: typing.Final = 1000
-
 
 def rounded(value: float | None) -> float | None:
     """With one digit; None stays None."""
@@ -71,17 +68,11 @@ COLUMNS: typing.Final[collections.abc.Mapping[
     'remedy': lambda guest: guest.remedy,
 }
 
-#: Formats that write any character of a string so that it does no harm.
-ESCAPING_FORMATS: typing.Final = frozenset(('json', 'yaml'))
-
 
 def row(guest: monitor.Guest, formatter: str) -> tuple[typing.Any, ...]:
     """A guest's values, in the order of the columns."""
-    values = tuple(value(guest) for value in COLUMNS.values())
-    if formatter in ESCAPING_FORMATS:
-        return values
-    return tuple(monitor.printable(value, DETAIL_LENGTH)
-                 if isinstance(value, str) else value for value in values)
+    return command.harmless(
+        tuple(value(guest) for value in COLUMNS.values()), formatter)
 
 
 def summary(found: collections.abc.Collection[monitor.Guest],
