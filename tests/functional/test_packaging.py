@@ -11,6 +11,8 @@
 # under the License.
 """A clone, an sdist and a wheel all build, and what they install works."""
 
+import configparser
+import hashlib
 import os
 import pathlib
 import subprocess
@@ -61,12 +63,15 @@ class TestPackaging(testtools.TestCase):
                                '--disable-pip-version-check', *arguments,
                                **options)
 
+    def clone(self, name, source=CHECKOUT):
+        subprocess.run(['git', 'clone', '--quiet', source,
+                        self.directory / name], check=True)
+        return self.directory / name
+
     def test_clone_sdist_and_wheel(self):
         python = self.venv('clean')
         self.pip(python, 'install', 'build')
-        clone = self.directory / 'clone'
-        subprocess.run(['git', 'clone', '--quiet', CHECKOUT, clone],
-                       check=True)
+        clone = self.clone('clone')
         environment = {key: value for key, value in os.environ.items()
                        if key != 'PBR_VERSION'}
         dist = self.directory / 'dist'
@@ -108,3 +113,40 @@ class TestPackaging(testtools.TestCase):
         self.assertEqual(
             files_below(CHECKOUT / 'etc'),
             files_below(self.directory / 'clean/share/memstat-pollster'))
+
+    def test_a_release_is_checked_and_the_same_wherever_it_is_built(self):
+        python = self.venv('release')
+        tox = configparser.ConfigParser()
+        tox.read(CHECKOUT / 'tox.ini')
+        self.pip(python, 'install',
+                 *tox['testenv:release']['deps'].split())
+        here = self.clone('here')
+        subprocess.run(
+            ['git', '-c', 'user.name=Nobody', '-c',
+             'user.email=nobody@example.org', 'tag', '--annotate',
+             '--message=1.0.0', '1.0.0'], cwd=here, check=True)
+        built = []
+        for clone, umask, zone in (
+                (here, 0o022, 'UTC'),
+                (self.clone('there', here), 0o077, 'Asia/Tokyo')):
+            # What is not committed is not released.
+            (clone / 'memstat_pollster' / 'left_over.py').touch()
+            self.run_python(
+                python, clone / 'tools/build_release.py', umask=umask,
+                env=dict(os.environ, TZ=zone, PBR_VERSION='7.7.7'))
+            built.append({
+                path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in (clone / 'dist').iterdir()})
+        self.assertEqual({'memstat_pollster-1.0.0.tar.gz',
+                          'memstat_pollster-1.0.0-py3-none-any.whl'},
+                         set(built[0]))
+        self.assertEqual(built[0], built[1])
+        wheel, = here.glob('dist/*.whl')
+        names = zipfile.ZipFile(wheel).namelist()
+        self.assertIn('memstat_pollster/pollsters.py', names)
+        self.assertNotIn('memstat_pollster/left_over.py', names)
+        sdist, = here.glob('dist/*.tar.gz')
+        with tarfile.open(sdist) as archive:
+            notes = archive.extractfile(
+                'memstat_pollster-1.0.0/RELEASENOTES.rst').read().decode()
+        self.assertIn('\n1.0.0\n=====\n', notes)
