@@ -58,6 +58,11 @@ def has_colours(stream: typing.TextIO) -> bool:
             and os.environ.get('TERM') != 'dumb')
 
 
+def width(stream: typing.TextIO) -> int:
+    """How many columns there are for text; 79 where it is no terminal."""
+    return shutil.get_terminal_size().columns if stream.isatty() else 79
+
+
 def paint(text: str, now: status.Status, coloured: bool) -> str:
     """A text in the colour of a status."""
     return f'{_COLOURS[now]}{text}{_RESET}' if coloured else text
@@ -81,8 +86,7 @@ class Progress(contextlib.AbstractContextManager['Progress']):
         if done is not None:
             full = round(20 * min(max(done, 0.0), 1.0))
             text = f'[{"#" * full}{"." * (20 - full)}] {text}'
-        width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f'\r{text[:width]}\033[K')
+        self._stream.write(f'\r{text[:width(self._stream) - 1]}\033[K')
         self._stream.flush()
         self._drawn = True
 

@@ -1,0 +1,252 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The show command, on a libvirt written by hand."""
+
+import re
+import time
+
+import fixtures
+import testtools
+
+from memstat_pollster.cmd import mending
+from memstat_pollster.cmd import show
+from memstat_pollster import domain
+from memstat_pollster import history
+from memstat_pollster import monitor
+from memstat_pollster import nova
+from memstat_pollster import stats
+from memstat_pollster import status
+from tests.unit import commands
+from tests.unit import fakes
+from tests.unit import test_cmd_status
+
+LINUX = "<nova:property name='os_distro'>ubuntu</nova:property>"
+
+
+def plain(text):
+    """A text without what differs from run to run."""
+    text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+\d\d:\d\d', 'TIME', text)
+    return re.sub(r'\b\d+ s (old|ago|or more)', r'N s \1', text)
+
+
+class TestText(commands.CommandTest):
+    def test_a_healthy_guest(self):
+        self.make(test_cmd_status.web())
+        self.assertEqual(0, self.run_command('show', 'web'))
+        self.assertEqual(f'''\
+web / instance-00000001
+  uuid      {fakes.uuid_of(1)}
+  status    reporting: fresh and possible
+  used      234.0 of 490.0 MiB, 47.8 %: available - usable
+
+How it was judged: the first rule that holds decides
+  no   unreachable      libvirt answered, and its QEMU if it runs
+  no   not_running      the guest is running
+  no   no_device        its live XML has <memballoon model='virtio'>
+  no   stats_disabled   its live XML has <stats period='10'/>
+  no   starting         its numbers have come, and are its own
+  no   driver_missing   its driver has spoken: last-update is not 0
+  no   service_missing  its record has memory numbers
+  no   stale            its numbers are N s old; up to 30 s they are fresh
+  no   invalid          its numbers can be true
+  YES  reporting        fresh and possible
+
+What is in force, and what is wanted
+  live XML  a balloon (model virtio), period 10 s
+  Nova      mem_stats_period_seconds is 10 ({self.nova_conf})
+
+What libvirt says
+  field                        KiB  /proc/meminfo     meaning
+  available                 501760  MemTotal          all memory that the \
+guest's kernel manages
+  usable                    262144  MemAvailable      what the guest can give \
+to new work
+  unused                    131072  MemFree           what the guest uses for \
+nothing at all
+  disk_caches                65536  Cached            the guest's page cache
+  swap_in                     3072  pswpin (vmstat)   swapped in since the \
+guest's boot
+  swap_out                    5120  pswpout (vmstat)  swapped out since the \
+guest's boot
+  current                   524288  -                 given to the guest, by \
+its last balloon event
+  maximum                  1048576  -                 the most it can have, \
+by its XML
+  rss                       204800  -                 what its QEMU holds of \
+the host
+  last-update TIME: when the guest last answered, by the clock of this host
+''', re.sub(r'TIME(.*)\n +(.*)\n', r'TIME\1 \2\n', plain(self.stdout)))
+
+    def test_what_to_do_is_told_in_steps(self):
+        self.make(test_cmd_status.hung(properties=LINUX))
+        self.assertEqual(1, self.run_command('show', 'web'))
+        text = plain(self.stdout)
+        self.assertIn('  guest OS  linux, by its metadata\n', text)
+        self.assertIn('  YES  stale            the guest last answered N s '
+                      'ago, more than 30 s\n  -    invalid          not '
+                      'asked\n', text)
+        self.assertEqual(f'''\
+What to do
+  1. see that the guest is alive: its console, "virsh screenshot
+     {fakes.uuid_of(2)}", or a ping
+  2. in the guest: "modprobe -r virtio_balloon && modprobe virtio_balloon"
+
+How to see that it helped
+  1. memstat-pollster status {fakes.uuid_of(2)}   says
+     "reporting"
+  2. virsh dommemstat {fakes.uuid_of(2)}   twice, 10 s apart:
+     last_update moves
+''', text.partition('\n\nWhat to do')[2].join(['What to do', '']))
+
+    def test_a_guest_that_never_answered(self):
+        self.make(test_cmd_status.silent(3))
+        self.run_command('show', 'silent3', '--wait', '0')
+        self.assertIn('  last-update never: ', self.stdout)
+        self.assertIn('  available                      -  MemTotal ',
+                      self.stdout)
+
+    def test_libvirt_without_an_answer(self):
+        domain = test_cmd_status.web()
+        domain.document = '<broken'
+        self.make(domain)
+        self.assertEqual(1, self.run_command('show', domain.uuid))
+        self.assertIn('  live XML  not known\n', self.stdout)
+        self.assertIn('  YES  unreachable      its live XML cannot be parsed',
+                      self.stdout)
+
+    def test_a_hostile_guest_is_shown_harmless(self):
+        domain = test_cmd_status.web(display_name='x&#x85;\u202e&#10;y')
+        domain.model = 'v\u202e&#x85;'
+        domain.record['balloon.last-update'] = 2**62
+        self.make(domain)
+        self.run_command('show', domain.uuid, '--wait', '0')
+        self.assertEqual([], [
+            character for character in self.stdout
+            if not character.isprintable() and character != '\n'])
+        self.assertIn('x\\x85\\u202e\\ny', self.stdout)
+
+    def test_colours_on_a_terminal(self):
+        self.stream = commands.Terminal
+        self.make(test_cmd_status.web())
+        self.run_command('show', 'web')
+        self.assertEqual(['\033[32mreporting\033[0m', '\033[32mYES\033[0m'],
+                         re.findall('\033\\[32m.*?\033\\[0m', self.stdout))
+        with fixtures.EnvironmentVariable('NO_COLOR', '1'):
+            self.run_command('show', 'web')
+        self.assertNotIn('\033', self.stdout)
+
+
+class TestJson(commands.CommandTest):
+    def test_all_there_is(self):
+        self.make(test_cmd_status.web())
+        found, record = self.json('show', 'web')
+        self.assertEqual(0, found)
+        stamp = record['reading'].pop('last_update_s')
+        self.assertTrue(0 <= time.time() - stamp < 9, stamp)
+        record['rules'] = [[rule['status'], rule['holds']]
+                           for rule in record['rules']]
+        self.assertEqual({
+            **test_cmd_status.WEB, 'age_s': record['age_s'],
+            'guest_os': 'unknown', 'balloon_model': 'virtio',
+            'nova_period_s': 10, 'nova_period_file': str(self.nova_conf),
+            'used_from': 'usable',
+            'reading': {
+                'state': 1, 'reason': 1, 'current_kib': 524288,
+                'maximum_kib': 1048576, 'rss_kib': 204800,
+                'available_kib': 501760, 'unused_kib': 131072,
+                'usable_kib': 262144, 'disk_caches_kib': 65536,
+                'swap_in_kib': 3072, 'swap_out_kib': 5120},
+            'rules': [[each.word, each is status.Status.REPORTING]
+                      for each in status.Status],
+            'steps': [], 'check': []}, record)
+
+    def test_rules_after_the_one_that_decides_are_not_asked(self):
+        self.make(test_cmd_status.web(model='none'))
+        found, record = self.json('show', 'web')
+        self.assertEqual(1, found)
+        self.assertEqual(
+            [False, False, True, None, None, None, None, None, None, None],
+            [rule['holds'] for rule in record['rules']])
+        self.assertEqual(
+            [f'openstack server reboot --hard {fakes.uuid_of(1)}   (the '
+             'guest is restarted: agree on it with its owner)'],
+            record['steps'])
+
+    def test_nova_that_wants_none_needs_another_step(self):
+        self.set_nova_period(0)
+        self.make(test_cmd_status.web(model='none'))
+        found, record = self.json('show', 'web')
+        self.assertEqual((0, 0), (found, record['nova_period_s']))
+        self.assertIn('mem_stats_period_seconds', record['steps'][0])
+
+
+class TestNaming(commands.CommandTest):
+    def test_a_name_that_two_have(self):
+        self.make(test_cmd_status.web(1), test_cmd_status.web(2))
+        self.assertEqual(3, self.run_command('show', 'web'))
+        self.assertEqual(
+            'memstat-pollster: 2 guests have the name web; name one by its '
+            f'UUID: {fakes.uuid_of(1)}, {fakes.uuid_of(2)}\n', self.stderr)
+
+    def test_an_unknown_name(self):
+        self.make(test_cmd_status.web(1))
+        self.assertEqual(3, self.run_command('show', 'wbe'))
+        self.assertIn('did you mean web?', self.stderr)
+
+
+class TestEveryStatus(testtools.TestCase):
+    """Nothing that can be seen of a guest is left without words."""
+
+    def guest(self, now, guest_os=domain.GuestOS.UNKNOWN):
+        seen = domain.Domain(1, 'x', None, 'virtio', 10, guest_os)
+        return monitor.Guest(fakes.uuid_of(1), 'x', None, None, seen,
+                             status.Verdict(now, ''), None, None, None)
+
+    def test_what_has_a_remedy_has_steps_and_nothing_else_does(self):
+        wanted = nova.Wanted(10)
+        for each in status.Status:
+            for guest_os in domain.GuestOS:
+                guest = self.guest(each, guest_os)
+                remedy = status.remedy(each, guest_os=guest_os,
+                                       uuid=guest.uuid, nova_period_s=10)
+                told = [mending.steps(guest, wanted),
+                        mending.check(guest, wanted)]
+                self.assertEqual([bool(remedy)] * 2, list(map(bool, told)),
+                                 (each, guest_os))
+                self.assertNotIn('{', str(told))
+
+    def test_no_rule_lacks_a_reason(self):
+        """Whatever the evidence: the rules' own tests have it all."""
+        readings = [stats.Reading(state=1, reason=1, rss_kib=1,
+                                  last_update_s=stamp, **numbers)
+                    for stamp in (None, 0, 5) for numbers in (
+                        {}, {'available_kib': 9, 'unused_kib': 4,
+                             'maximum_kib': 9, 'current_kib': 9})]
+        for reading in [*readings, stats.Reading(state=5), None]:
+            for past in (history.Past(), history.Past(99.0, 99.0, 999.0),
+                         history.Past(None, 99.0, 0.0, proven=False)):
+                for balloon, period_s in (('none', None), ('virtio', None),
+                                          ('virtio', 10)):
+                    seen = domain.Domain(1, 'x', None, balloon, period_s,
+                                         domain.GuestOS.UNKNOWN)
+                    guest = monitor.Guest(
+                        fakes.uuid_of(1), 'x', None, reading, seen,
+                        status.Verdict(status.Status.STALE, ''), None, None,
+                        None, status.Evidence(reading, seen, past))
+                    answers = show.reasoning(guest)
+                    decided = [answer.holds for answer in answers].index(True)
+                    self.assertEqual(
+                        status.judge(guest.evidence).status,
+                        answers[decided].status)
+                    for answer in answers[:decided + 1]:
+                        self.assertTrue(answer.why, answer)
