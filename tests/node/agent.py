@@ -163,6 +163,9 @@ class Agent:
     :param options: more of ceilometer.conf: {group: {option: value}}
     :param nova_conf: text of the nova.conf that the plugin is to read; None:
         the file does not exist
+    :param command: that starts it, less the arguments; by default this
+        environment's agent, as nobody
+    :param user: the id of the user that the command runs it as
     """
 
     def __init__(self, uri: str, *, interval: int = 1,
@@ -173,7 +176,8 @@ class Agent:
                      str, collections.abc.Mapping[str, object]] | None = None,
                  nova_conf: str | None = (
                      '[libvirt]\nmem_stats_period_seconds = 10\n'),
-                 ) -> None:
+                 command: collections.abc.Sequence[str] | None = None,
+                 user: int = UNPRIVILEGED) -> None:
         self.directory = pathlib.Path(tempfile.mkdtemp(
             prefix='memstat-agent-', dir='/tmp'))
         self.directory.chmod(0o755)
@@ -181,6 +185,8 @@ class Agent:
         self.log_path = self.directory / 'agent.log'
         self.log_path.touch()
         self._samples = self.directory / 'samples.jsonl'
+        self._command = command
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
         self._read: list[Sample] = []
         self._offset = 0
@@ -234,8 +240,9 @@ class Agent:
                            PYTHONPATH=str(self._install_driver()))
         self._samples.write_bytes(b'')
         self._read, self._offset = [], 0
-        os.chown(self._samples, UNPRIVILEGED, UNPRIVILEGED)
-        command = [*unprivileged(), sys.executable, polling_command(),
+        os.chown(self._samples, self._user, UNPRIVILEGED)
+        command = [*(self._command or (
+                       *unprivileged(), sys.executable, polling_command())),
                    '--polling-namespaces', 'compute', '--config-file',
                    str(self.directory / 'ceilometer.conf')]
         with open(self.log_path, 'wb') as log:

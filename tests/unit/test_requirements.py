@@ -9,8 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is said of requirements in several places is the same in all."""
+"""What is said in several places of a release is the same in all."""
 
+import configparser
 import pathlib
 import re
 
@@ -37,6 +38,16 @@ def relations(field):
     found = re.search(rf'^{field}:\n((?: .*\n)+)', text, re.MULTILINE)[1]
     return dict(re.findall(
         r'^ ([\w.-]+) \(>= (?:\d+:)?([\w.]+)\)', found, re.MULTILINE))
+
+
+class TestDebianChangelog(testtools.TestCase):
+    def test_the_newest_entry_is_of_the_version_in_the_making(self):
+        setup = configparser.ConfigParser()
+        setup.read(CHECKOUT / 'setup.cfg')
+        with open(CHECKOUT / 'debian' / 'changelog') as changelog:
+            self.assertEqual(
+                f'memstat-pollster ({setup["metadata"]["version"]})',
+                next(changelog).partition(' bookworm;')[0])
 
 
 class TestDebianControl(testtools.TestCase):
