@@ -20,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / 'doc' / 'ext')]
 
 extensions = [
+    'cliff.sphinxext',
     'generated',
     'openstackdocstheme',
     'oslo_config.sphinxext',
@@ -37,3 +38,10 @@ release = ''
 
 html_theme = 'openstackdocs'
 pygments_style = 'native'
+
+autoprogram_cliff_app_dist_name = 'memstat-pollster'
+man_pages = [('reference', 'memstat-pollster',
+              "see, explain and mend the memory statistics of a node's guests",
+              [], 1)]
+# The page's date would be the build's.
+today = 'memstat-pollster'

@@ -34,6 +34,7 @@ from cliff import lister
 from oslo_config import cfg
 
 from memstat_pollster.cmd import checks
+from memstat_pollster.cmd import command
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import gnocchi
 from memstat_pollster.cmd import outcome
@@ -255,14 +256,14 @@ class Examination:
         except inspector.ReadFailed as exc:
             return None, exc
         if cycle.error is not None:
-            return host, inspector.ReadFailed(cycle.error)
+            return host, inspector.ReadFailed(cycle.error, cycle.advice)
         return host, None
 
     @staticmethod
     def _libvirt(uri: str, error: inspector.ReadFailed | None) -> Check:
         if error is not None:
             return Check('libvirt', Outcome.ERROR, f'{uri}: {error}',
-                         getattr(error, 'advice', None))
+                         error.advice)
         return Check('libvirt', Outcome.OK,
                      f'{uri} answers {user_name()} over its read-only socket')
 
@@ -385,14 +386,14 @@ def _as_the_agent(conf: cfg.ConfigOpts, name: str) -> str | None:
     return conf.find_file(name)
 
 
-class _Remedy(columns.FormattableColumn[str | None]):
+class _Remedy(columns.FormattableColumn):
     """Nothing to do is nothing in a table, and null in JSON."""
 
     def human_readable(self) -> str:
         return self._value or ''
 
 
-class Doctor(lister.Lister):
+class Doctor(command.Command, lister.Lister):
     """Check the installation, and say what to do, one line a check.
 
     Looks at libvirt (with the read-only socket, as the agent does), at the

@@ -13,22 +13,18 @@
 """memstat-pollster report: the node as a page to look at."""
 
 import argparse
-import contextlib
 import datetime
 import socket
 
-from cliff import command
-
+from memstat_pollster.cmd import command
 from memstat_pollster.cmd import files
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import page
 from memstat_pollster.cmd import survey
+from memstat_pollster.cmd import terminal
 from memstat_pollster.cmd import versions
 from memstat_pollster import inspector
 from memstat_pollster import monitor
-from memstat_pollster import node
-from memstat_pollster import nova
-from memstat_pollster import opts
 
 
 class Report(command.Command):
@@ -50,41 +46,43 @@ class Report(command.Command):
             '-o', '--output', metavar='FILE', required=True,
             help='the file to write, replaced at once if it is there; - for '
                  'standard output')
+        command.add_wait(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        conf = self.app.conf
         failure = None
-        made = datetime.datetime.now(datetime.timezone.utc)
-        try:
-            cycle = survey.survey(conf)
-        except outcome.LibvirtUnreachable as exc:
-            failure, cycle = exc, monitor.Cycle(0.0, {}, str(exc))
-        text = page.render(cycle, self._host(failure is None), made,
-                           versions.of('memstat-pollster') or '?')
+        with survey.opened(self.app.conf) as found:
+            try:
+                cycle = found.settle(parsed_args.wait, terminal.Progress())
+                host = _host(found.inspector, cycle)
+            except outcome.LibvirtUnreachable as exc:
+                failure, cycle = exc, monitor.Cycle(0.0, {}, str(exc))
+                host = page.Host(socket.gethostname(), versions=_ceilometer())
+        text = page.render(
+            cycle, host, datetime.datetime.now(datetime.timezone.utc),
+            versions.of('memstat-pollster') or '?')
         files.write(parsed_args.output, text)
         if failure is not None:
             raise failure
         return outcome.ExitStatus.OK
 
-    def _host(self, answers: bool) -> page.Host:
-        """The host's facts, without libvirt's where it does not answer."""
-        settings, _problems = opts.load(self.app.conf)
-        ceilometer = versions.of('ceilometer')
-        software = [('Ceilometer', ceilometer)] if ceilometer else []
-        nova_period_s = nova.read(settings.nova_config_files).period_s
-        host = None
-        if answers:
-            source = node.make_inspector(self.app.conf)
-            with (contextlib.closing(source),
-                  contextlib.suppress(inspector.ReadFailed)):
-                host = source.host()
-        if host is None:
-            return page.Host(socket.gethostname(), versions=tuple(software),
-                             nova_period_s=nova_period_s)
-        software.insert(0, ('libvirt', versions.dotted(host.libvirt)))
-        if host.hypervisor_version:
-            software.insert(1, (host.hypervisor,
-                                versions.dotted(host.hypervisor_version)))
-        return page.Host(host.name, host.memory_kib, tuple(software),
-                         nova_period_s)
+
+def _ceilometer() -> tuple[tuple[str, str], ...]:
+    found = versions.of('ceilometer')
+    return (('Ceilometer', found),) if found else ()
+
+
+def _host(source: inspector.Inspector, cycle: monitor.Cycle) -> page.Host:
+    """The host's facts; libvirt's are missing if it has fallen silent."""
+    period_s = cycle.wanted.period_s
+    try:
+        host = source.host()
+    except inspector.ReadFailed:
+        return page.Host(socket.gethostname(), versions=_ceilometer(),
+                         nova_period_s=period_s)
+    software = [('libvirt', versions.dotted(host.libvirt))]
+    if host.hypervisor_version:
+        software.append((host.hypervisor,
+                         versions.dotted(host.hypervisor_version)))
+    return page.Host(host.name, host.memory_kib,
+                     (*software, *_ceilometer()), period_s)

@@ -79,7 +79,7 @@ class App(app.App):
         for name, meaning in (
                 ('file', 'a file of the agent\'s configuration; may be '
                          'repeated, the last one that sets an option wins'),
-                ('dir', 'a directory whose *.conf files are read, sorted, '
+                ('dir', 'a directory whose .conf files are read, sorted, '
                         'after those named before it; may be repeated')):
             group.add_argument(
                 f'--config-{name}', metavar='PATH', dest='sources',

@@ -86,7 +86,8 @@ class TestPackaging(testtools.TestCase):
             names = {name.partition('/')[2] for name in archive.getnames()}
         self.assertTrue({'README.rst', 'LICENSE', 'setup.cfg', 'tools/demo',
                          'tests/node/node.py', 'etc/polling.yaml',
-                         'memstat_pollster/pollsters.py'} <= names, names)
+                         'memstat_pollster/pollsters.py',
+                         'doc/man/memstat-pollster.1'} <= names, names)
 
         with zipfile.ZipFile(wheel) as archive:
             packed = {name for name in archive.namelist()
@@ -113,6 +114,16 @@ class TestPackaging(testtools.TestCase):
         self.assertEqual(
             files_below(CHECKOUT / 'etc'),
             files_below(self.directory / 'clean/share/memstat-pollster'))
+        self.assertTrue((self.directory
+                         / 'clean/share/man/man1/memstat-pollster.1').exists())
+        # The page's template is in the wheel, which was made from the sdist.
+        page = self.directory / 'report.html'
+        done = subprocess.run(
+            [python.with_name('memstat-pollster'), '--uri',
+             f'qemu:///system?socket={self.directory}/none', 'report', '-o',
+             page], capture_output=True, text=True, timeout=60)
+        self.assertEqual(2, done.returncode, done.stderr)
+        self.assertIn('Failed to connect socket', page.read_text())
 
     def test_a_release_is_checked_and_the_same_wherever_it_is_built(self):
         python = self.venv('release')
