@@ -104,7 +104,8 @@ class TestTables(testtools.TestCase):
         steps = tables._steps(drawn)
         self.assertIn(('monitor', 'status'), steps)
         self.assertNotIn(('monitor', 'stats'), steps)
-        self.assertEqual(len(steps), tables.drawing().count('class="rooms-edge"'))
+        self.assertEqual(len(steps),
+                         tables.drawing().count('class="rooms-edge"'))
 
     def test_text_stays_text(self):
         self.assertEqual(
