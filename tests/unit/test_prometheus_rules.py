@@ -18,15 +18,11 @@ import re
 import testtools
 import yaml
 
-from memstat_pollster import domain
 from memstat_pollster import meters
 from memstat_pollster import status
+from tools import alert_rules
 
 ETC = pathlib.Path(__file__).resolve().parents[2] / 'etc' / 'prometheus'
-
-#: status -> (for, severity) where they are not those of the others
-URGENT = {status.Status.UNREACHABLE: ('15m', 'critical')}
-SPELT = {'15m': '15 minutes', '1h': 'an hour'}
 
 
 def groups():
@@ -35,39 +31,41 @@ def groups():
     return {group['name']: group['rules'] for group in document['groups']}
 
 
-def expected(of):
-    """The rule that tells of a status."""
-    period, severity = URGENT.get(of, ('1h', 'warning'))
-    wanted = ('{memory_statistics!="off"}'
-              if of in status.BY_CONFIGURATION else '')
-    return {
-        'alert': 'MemstatGuest' + of.word.title().replace('_', ''),
-        'expr': f'guest:ceilometer_memory_balloon_status:last5m{wanted}'
-                f' == {int(of)}',
-        'for': period,
-        'labels': {'severity': severity, 'status': of.word},
-        'annotations': {
-            'summary': '{{ $labels.resource_name }} on {{ $labels.instance '
-                       f'}}}} has had no memory numbers for {SPELT[period]}: '
-                       f'{of.word}',
-            'description': of.meaning,
-            'remedy': status.remedy(
-                of, guest_os=domain.GuestOS.UNKNOWN,
-                uuid='{{ $labels.resource }}', nova_period_s=10),
-        },
-    }
-
-
 class TestRules(testtools.TestCase):
     """etc/prometheus/memstat_rules.yml"""
 
     def test_each_status_that_needs_something_done_has_its_rule(self):
-        told = sorted(set(status.Status) - status.QUIET
-                      - {status.Status.REPORTING})
         self.assertEqual(
-            [expected(each) for each in told],
+            alert_rules.rules(),
             [rule for rule in groups()['memstat-guests']
              if 'status' in rule['labels']])
+
+    def test_the_file_is_as_genconfig_writes_it(self):
+        (block,) = alert_rules.BLOCK.findall(alert_rules.FILE.read_text())
+        self.assertEqual(block, alert_rules.written())
+
+    def test_the_rule_of_a_status(self):
+        self.assertEqual({
+            'alert': 'MemstatGuestStatsDisabled',
+            'expr': 'guest:ceilometer_memory_balloon_status:last5m'
+                    '{memory_statistics!="off"} == 4',
+            'for': '1h',
+            'labels': {'severity': 'warning', 'status': 'stats_disabled'},
+            'annotations': {
+                'summary': '{{ $labels.resource_name }} on {{ '
+                           '$labels.instance }} has had no memory numbers '
+                           'for an hour: stats_disabled',
+                'description': 'The live XML has a balloon without a '
+                               'statistics period.',
+                'remedy': 'hard reboot the guest, or set the period live: '
+                          '"virsh dommemstat --live --period 10 '
+                          '{{ $labels.resource }}"'},
+        }, alert_rules.rule(status.Status.STATS_DISABLED))
+        self.assertEqual(
+            ('15m', 'critical'),
+            (alert_rules.rule(status.Status.UNREACHABLE)['for'],
+             alert_rules.rule(status.Status.UNREACHABLE)['labels'][
+                 'severity']))
 
     def test_no_other_rule_compares_with_a_code_but_those_that_are_fine(self):
         """A guest without numbers, whatever the reason: > 2."""
