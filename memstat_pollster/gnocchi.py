@@ -17,6 +17,8 @@ The only room with gnocchiclient and keystoneauth1.
 
 import collections.abc
 import contextlib
+import dataclasses
+import datetime
 import typing
 
 from gnocchiclient import client as gnocchi_client
@@ -103,6 +105,46 @@ def _register(conf: cfg.ConfigOpts, group: str) -> None:
     loading.register_auth_conf_options(conf, group)
     loading.register_session_conf_options(conf, group)
     conf.register_opts(_OPTS, group=group)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Series:
+    """A meter of one guest over some time, each point a mean.
+
+    :ivar granularity_s: how long each point stands for
+    :ivar points: (seconds since the epoch at which it begins, value), in
+        order; there is none for a time without a measure
+    """
+
+    granularity_s: float
+    points: tuple[tuple[float, float], ...]
+
+
+def series(client: gnocchi_client.Client, meter: str, uuid: str,
+           start_s: float, granularity_s: float) -> Series | None:
+    """A meter's measures since a time, as fine as is asked or nearly so.
+
+    :param uuid: the guest's
+    :param start_s: seconds since the epoch
+    :param granularity_s: of those that the archive policy keeps, the nearest
+        one is taken
+    :returns: None where Gnocchi has no such guest, meter or measure
+    :raises GnocchiError: it did not answer
+    """
+    start = datetime.datetime.fromtimestamp(start_s, datetime.timezone.utc)
+    with errors('Gnocchi'):
+        try:
+            found = client.metric.get_measures(
+                meter, resource_id=uuid, start=start, aggregation='mean')
+        except gnocchi_exceptions.NotFound:
+            return None
+    kept = {each[1] for each in found}
+    if not kept:
+        return None
+    chosen = min(kept, key=lambda each: abs(each - granularity_s))
+    return Series(chosen, tuple(
+        (begin.timestamp(), value) for begin, kept_s, value in found
+        if kept_s == chosen))
 
 
 def add_attribute(client: gnocchi_client.Client) -> bool:

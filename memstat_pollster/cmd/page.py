@@ -39,6 +39,12 @@ LEGEND: typing.Final = (
     ('used', 'used'), ('reclaimable', 'reclaimable'), ('free', 'free'),
     ('resident', 'resident on the host'))
 
+#: How far back the curves go.
+DAY_S: typing.Final = 86400.0
+
+#: How long a measure may take to Gnocchi before its absence is told.
+PUBLISHED_AFTER_S: typing.Final = 900.0
+
 #: The most characters of a detail: an XML parser may quote a tenant's text.
 LINE: typing.Final = 400
 
@@ -101,6 +107,47 @@ class State:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Series:
+    """Used memory over time, as Gnocchi has it.
+
+    :ivar granularity_s: how long each point stands for
+    :ivar points: (seconds since the epoch at which it begins, MiB), in order
+    """
+
+    granularity_s: float
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class History:
+    """What Gnocchi has of this node's guests.
+
+    :ivar usage: the meter memory.usage, by the guest's UUID
+    :ivar span_s: how far back it was asked for
+    :ivar error: why it has nothing; None if it answered
+    """
+
+    usage: collections.abc.Mapping[str, Series] = dataclasses.field(
+        default_factory=dict)
+    span_s: float = DAY_S
+    error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Curve:
+    """A curve to draw; SVG's units are seconds across, percent down.
+
+    :ivar path: of steps, each as long as its point stands for; where there
+        is no point, there is no line
+    :ivar words: the same for those who do not see it
+    """
+
+    width: int
+    path: str
+    words: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One guest as the page shows it; amounts in KiB, missing is None.
 
@@ -127,6 +174,7 @@ class Row:
     period_s: int | None
     detail: str
     remedy: tuple[tuple[bool, str], ...]
+    curve: Curve | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -153,6 +201,7 @@ class Page:
     states: tuple[State, ...]
     rows: tuple[Row, ...]
     common_kib: int
+    note: str | None = None
     legend: tuple[tuple[str, str], ...] = LEGEND
 
 
@@ -231,7 +280,41 @@ def _pieces(text: str | None) -> tuple[tuple[bool, str], ...]:
                  in enumerate((text or '').split('"')) if piece)
 
 
-def _row(guest: monitor.Guest) -> Row:
+def curve(series: Series, start_s: float, end_s: float,
+          size_kib: int) -> Curve | None:
+    """A guest's used memory between two times.
+
+    :param size_kib: what the full height stands for
+    :returns: None where nothing of it lies between them
+    """
+    points = [(begin_s, mib) for begin_s, mib in series.points
+              if start_s <= begin_s < end_s]
+    if not points:
+        return None
+    full = max(size_kib / 1024, *(mib for _, mib in points))
+    steps, until, gaps = [], None, 0
+    for begin_s, mib in points:
+        left, right = (round(each - start_s) for each in (
+            begin_s, min(begin_s + series.granularity_s, end_s)))
+        down = f'{100 - 100 * mib / full:.2f}'
+        if until is not None and begin_s - until < series.granularity_s / 2:
+            steps.append(f'V{down}H{right}')
+        else:
+            gaps += until is not None
+            steps.append(f'M{left} {down}H{right}')
+        until = begin_s + series.granularity_s
+    values = [mib * 1024 for _, mib in points]
+    words = (f'{amount(min(values))} to {amount(max(values))} used in the '
+             f'last {seconds(end_s - start_s)}')
+    if gaps:
+        words += f', {gaps} gap{"s" * (gaps > 1)}'
+    if until is not None and end_s - until > max(
+            2 * series.granularity_s, PUBLISHED_AFTER_S):
+        words += f', none for the last {seconds(end_s - until)}'
+    return Curve(round(end_s - start_s), ''.join(steps), words)
+
+
+def _row(guest: monitor.Guest, line: Curve | None) -> Row:
     reading = guest.reading or stats.Reading()
     resident, size = reading.rss_kib, reading.maximum_kib
     memory = guest.memory
@@ -259,7 +342,7 @@ def _row(guest: monitor.Guest) -> Row:
         age_s=guest.age_s,
         period_s=guest.domain.period_s if guest.domain else None,
         detail=monitor.printable(guest.verdict.detail, LINE),
-        remedy=_pieces(guest.remedy))
+        remedy=_pieces(guest.remedy), curve=line)
 
 
 def _order(row: Row) -> tuple[int, float, str]:
@@ -317,10 +400,12 @@ def _facts(host: Host) -> tuple[str, ...]:
 
 
 def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
-         version: str) -> Page:
+         version: str, history: History | None = None) -> Page:
     """What is to be shown, in order; see :func:`render`."""
     guests = cycle.guests.values()
-    rows = tuple(sorted(map(_row, guests), key=_order))
+    history = history or History()
+    rows = tuple(sorted((_row(guest, _curve(guest, history, made.timestamp()))
+                         for guest in guests), key=_order))
     found = [guest.verdict.status for guest in guests]
     states = tuple(_state(each, found.count(each)) for each in _STATES
                    if each in found)
@@ -329,7 +414,17 @@ def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
         facts=_facts(host),
         error=cycle.error and monitor.printable(cycle.error, LINE),
         totals=_totals(guests, states, host), states=states, rows=rows,
-        common_kib=max((row.scale_kib for row in rows), default=1))
+        common_kib=max((row.scale_kib for row in rows), default=1),
+        note=history.error and monitor.printable(history.error, LINE))
+
+
+def _curve(guest: monitor.Guest, history: History,
+           end_s: float) -> Curve | None:
+    series = history.usage.get(guest.uuid)
+    if series is None or guest.reading is None:
+        return None
+    return curve(series, end_s - history.span_s, end_s,
+                 guest.reading.maximum_kib or 1)
 
 
 def _hash(text: str) -> str:
@@ -338,11 +433,12 @@ def _hash(text: str) -> str:
 
 
 def render(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
-           version: str) -> str:
+           version: str, history: History | None = None) -> str:
     """The page.
 
     :param made: when the guests were read, in UTC
     :param version: of this package
+    :param history: for a curve in each guest's row; None: without curves
     :returns: HTML that loads nothing from anywhere
     """
     loader = jinja2.PackageLoader('memstat_pollster.cmd')
@@ -358,5 +454,5 @@ def render(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
               f"style-src {_hash(style)}; img-src data:; base-uri 'none'; "
               f"form-action 'none'")
     return environment.get_template('report.html').render(
-        page=view(cycle, host, made, version), style=style, script=script,
-        policy=policy)
+        page=view(cycle, host, made, version, history), style=style,
+        script=script, policy=policy)
