@@ -12,20 +12,26 @@
 """What tools/demo runs once everything is installed: guests, agent, tables."""
 
 import contextlib
+import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 
 import prettytable
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+CHECKOUT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(CHECKOUT))
 
 from tests import node  # noqa: E402
 from tests.node import agent as polling  # noqa: E402
 
 #: Short, so that the demo is: an operator has 300 s, 10 s and 120 s here.
 INTERVAL_S, PERIOD_S, BOOT_GRACE_S = 2, 1, 6
+
+#: What memstat-pollster report writes.
+PAGE = CHECKOUT / 'build' / 'demo-report.html'
 
 #: The status that each guest comes to, by its name.
 EXPECTED = {
@@ -118,6 +124,15 @@ def print_table(guests, cycle, stock):
     print(table.get_string(), flush=True)
 
 
+def write_page(agent):
+    """The node as a page, by the command that an operator has."""
+    PAGE.parent.mkdir(exist_ok=True)
+    subprocess.run(
+        [os.path.join(os.path.dirname(sys.executable), 'memstat-pollster'),
+         '--config-file', str(agent.directory / 'ceilometer.conf'),
+         'report', '-o', str(PAGE)], check=True)
+
+
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -168,6 +183,8 @@ def main():
         say('what the plugin told the operator')
         for line in agent.said():
             print(line)
+        write_page(agent)
+        say(f'the node as a page to look at: {PAGE}')
     say(f'all stopped and removed; {time.monotonic() - began:.0f} s')
 
 
