@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import atexit
+from collections.abc import Callable
 import datetime
 import os
 import pathlib
@@ -107,7 +108,8 @@ class Lab:
             self.node.ro_uri, interval=INTERVAL_S, options={
                 'DEFAULT': {'transport_url': self.rabbit.url, 'host': HOST},
                 'publisher_notifier': {'telemetry_driver': 'messagingv2'},
-                'memstat': {'boot_grace': 3}})
+                # A scripted guest's answer may be late on a busy machine.
+                'memstat': {'boot_grace': 3, 'stale_after_periods': 8}})
         self.agent.start()
 
     def stop(self) -> None:
@@ -143,6 +145,11 @@ class Lab:
         scripted('no-driver')
         scripted('windows', node.windows_without_service())
         scripted('hung', _using(200)).driver.answers = False
+
+    def words(self) -> dict[str, str | None]:
+        """{guest's name: the attribute balloon_status}"""
+        return {found['display_name']: found['balloon_status']
+                for found in self.client.resource.list('instance')}
 
     def set_up(self) -> None:
         """What doc/source/gnocchi.rst says, with shorter times."""
@@ -262,6 +269,7 @@ class EndToEndTest(testtools.TestCase):
     """
 
     lab: Lab
+    maxDiff = None
 
     def setUp(self) -> None:
         super().setUp()
@@ -275,6 +283,22 @@ class EndToEndTest(testtools.TestCase):
                 ('ceilometer-polling.log', self.lab.agent.log),
                 ('notification.log', self.lab.notification.service.log)):
             self.addCleanup(self._attach, name, log)
+
+    def eventually(self, expected: Any, found: Callable[[], Any],
+                   timeout: float = 90) -> None:
+        """Assert that something comes to be as expected.
+
+        What is asked last is shown, when it does not.
+        """
+        last = [found()]
+
+        def check() -> bool:
+            last[0] = found()
+            return last[0] == expected
+        try:
+            node.wait_for(check, timeout, 'what is expected', 0.5)
+        except TimeoutError:
+            self.assertEqual(expected, last[0])
 
     def _attach(self, name: str, log: Any) -> None:
         self.addDetail(name, content.text_content('\n'.join(log()[-100:])))
