@@ -17,6 +17,7 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable
 import datetime
+import functools
 import os
 import pathlib
 import re
@@ -111,13 +112,30 @@ class Lab:
                 # A scripted guest's answer may be late on a busy machine.
                 'memstat': {'boot_grace': 3, 'stale_after_periods': 8}})
         self.agent.start()
+        for guest in self.guests.values():
+            if isinstance(guest, node.LinuxGuest):
+                guest.wait_ready()
+
+    @functools.cached_property
+    def aodh(self) -> stack.Aodh:
+        """Started when first asked for."""
+        aodh = stack.Aodh(
+            self.directory, self.postgres.create('aodh'), self.rabbit.url,
+            self.gnocchi.endpoint, INTERVAL_S)
+        try:
+            aodh.start()
+        except BaseException:
+            aodh.stop()
+            raise
+        return aodh
 
     def stop(self) -> None:
         if self.agent is not None:
             self.agent.close()
-        for name in 'notification', 'gnocchi', 'rabbit', 'postgres':
-            if hasattr(self, name):
-                getattr(self, name).stop()
+        for name in 'aodh', 'notification', 'gnocchi', 'rabbit', 'postgres':
+            # A part that was never started is not there.
+            if name in vars(self):
+                vars(self)[name].stop()
         self.directory.close()
 
     def make_guests(self) -> None:
@@ -198,9 +216,14 @@ class Lab:
         """{seconds since the epoch: value}; empty where there is no metric."""
         self.gnocchi.check()
         self.notification.service.check()
+        return self.points(guest.uuid, meter, aggregation)
+
+    def points(self, resource_id: str, meter: str,
+               aggregation: str = 'mean') -> dict[float, float]:
+        """The same of any resource."""
         try:
             found = self.client.metric.get_measures(
-                meter, resource_id=guest.uuid, aggregation=aggregation)
+                meter, resource_id=resource_id, aggregation=aggregation)
         except gnocchi.gnocchi_exceptions.NotFound:
             return {}
         return {each[0].timestamp(): each[2] for each in found}

@@ -81,7 +81,7 @@ class Postgres:
 
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of a database."""
-        return (f'postgresql+psycopg2://{self.user}@/{database}'
+        return (f'postgresql://{self.user}@/{database}'
                 f'?host={self._path}')
 
     def start(self) -> None:
@@ -245,3 +245,45 @@ class Notification:
 
     def stop(self) -> None:
         self.service.stop()
+
+
+class Aodh:
+    """Aodh's API, which trusts its headers, and its evaluator.
+
+    :param interval: seconds between two evaluations
+    :ivar endpoint: the API's URL
+    """
+
+    def __init__(self, directory: services.Directory, database: str,
+                 transport_url: str, gnocchi: str, interval: int) -> None:
+        self._path = directory.sub('aodh')
+        self._port = services.free_port()
+        self.endpoint = f'http://127.0.0.1:{self._port}'
+        conf = self._path / 'aodh.conf'
+        conf.write_text(configuration({
+            'DEFAULT': {'transport_url': transport_url},
+            'api': {'auth_mode': 'noauth'},
+            'database': {'connection': database},
+            'evaluator': {'evaluation_interval': interval},
+            'service_credentials': {
+                'auth_type': 'gnocchi-basic', 'user': USER,
+                'endpoint': gnocchi},
+        }))
+        arguments = ['--config-file', conf]
+        self._upgrade = [BIN / 'aodh-dbsync', *arguments]
+        self._api = services.Service('aodh-api', [
+            sys.executable, pathlib.Path(__file__).with_name('aodh_api.py'),
+            self._port, *arguments], self._path)
+        self.evaluator = services.Service(
+            'aodh-evaluator', [BIN / 'aodh-evaluator', *arguments],
+            self._path)
+
+    def start(self) -> None:
+        services.run('aodh-dbsync', self._upgrade, self._path)
+        self._api.start()
+        self.evaluator.start()
+        self._api.wait(lambda: services.accepts(self._port))
+
+    def stop(self) -> None:
+        self._api.stop()
+        self.evaluator.stop()
