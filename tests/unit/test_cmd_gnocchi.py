@@ -132,7 +132,8 @@ class TestResources(CommandTest):
             status, out, err = self.run_command('gnocchi-resources',
                                                 *arguments)
             self.assertEqual((3, ''), (status, out))
-            self.assertIn(f'{absent}: No such file or directory', err)
+            self.assertIn(str(absent), err)
+            self.assertIn('No such file or directory', err)
 
 
 class TestSource(files.FilesTest):
