@@ -45,9 +45,10 @@ class TestDebianChangelog(testtools.TestCase):
         setup = configparser.ConfigParser()
         setup.read(CHECKOUT / 'setup.cfg')
         with open(CHECKOUT / 'debian' / 'changelog') as changelog:
+            # tools/build-deb makes 1.0.0~dev5 of it, and runs this then.
             self.assertEqual(
-                f'memstat-pollster ({setup["metadata"]["version"]})',
-                next(changelog).partition(' bookworm;')[0])
+                setup['metadata']['version'],
+                re.match(r'memstat-pollster \(([\d.]+)', next(changelog))[1])
 
 
 class TestDebianControl(testtools.TestCase):
