@@ -63,6 +63,7 @@ class Domain:
     :ivar period_s: seconds between two requests for statistics; None when
         none are requested (no stats element, or a period that is no number)
     :ivar guest_os: for the wording of remedies only
+    :ivar flavor_id: of Nova's metadata; None before OpenStack 2025.2
     """
 
     domain_id: int
@@ -71,6 +72,7 @@ class Domain:
     balloon_model: str | None
     period_s: int | None
     guest_os: GuestOS
+    flavor_id: str | None = None
 
     @property
     def has_balloon(self) -> bool:
@@ -100,7 +102,8 @@ def parse(xml: str) -> Domain:
         display_name=_display_name(root),
         balloon_model=None if balloon is None else balloon.get('model'),
         period_s=_period(balloon),
-        guest_os=_guest_os(root))
+        guest_os=_guest_os(root),
+        flavor_id=_flavor_id(root))
 
 
 def _period(balloon: etree._Element | None) -> int | None:
@@ -130,6 +133,11 @@ def _nova(root: etree._Element, path: str) -> list[etree._Element]:
 def _display_name(root: etree._Element) -> str | None:
     names = _nova(root, 'name')
     return names[0].text if names else None
+
+
+def _flavor_id(root: etree._Element) -> str | None:
+    flavors = _nova(root, 'flavor')
+    return flavors[0].get('id') if flavors else None
 
 
 def _guest_os(root: etree._Element) -> GuestOS:

@@ -39,6 +39,9 @@ LOG = log.getLogger(__name__)
 #: pollster of one polling cycle.
 CACHE_KEY: typing.Final = 'memstat_pollster'
 
+#: Whose exceptions mean that Nova was asked in vain.
+NOVA_CLIENTS: typing.Final = ('keystoneauth1', 'novaclient')
+
 
 def _mib(kib: int | None) -> float | None:
     return None if kib is None else kib / 1024
@@ -107,6 +110,40 @@ class _Agent:
         # Held for a second cycle: a guest may start after discovery.
         self._undiscovered = history.Journal(False, quiet=(), immediate=())
         self._incomplete: set[str] = set()
+        self._discovery = threading.Lock()
+        self._discovered: set[str] = set()
+        self._failing = False
+        self._empty = 0
+
+    def see_discovery(self, conf: cfg.ConfigOpts,
+                      found: collections.abc.Collection[typing.Any],
+                      error: Exception | None) -> None:
+        """Take in what a discovery came to; say it if that means no meters.
+
+        The agent repeats a discovery that fails for each of its pollsters,
+        and does not call them: this is told once, until discovery recovers.
+        """
+        with self._discovery:
+            self._discovered = {instance.id for instance in found}
+            if found:
+                if self._failing:
+                    LOG.info("Ceilometer's discovery returns guests again")
+                self._failing, self._empty = False, 0
+                return
+            if self._failing:
+                return
+            guests = [guest for guest in self.monitor.cycle().guests.values()
+                      if guest.display_name is not None]
+            # One that returns nothing may be right: a guest that has been
+            # started meanwhile is found by the next.
+            self._empty = self._empty + 1 if guests else 0
+            if not guests or error is None and self._empty < 2:
+                return
+            self._failing = True
+            LOG.error("None of the %d guests of this node is metered: "
+                      "Ceilometer's discovery (%s) %s", len(guests),
+                      conf.compute.instance_discovery_method,
+                      _why_nothing(conf, guests, error))
 
     def tell_undiscovered(self, cycle: monitor.Cycle,
                           discovered: collections.abc.Set[str]) -> None:
@@ -114,7 +151,8 @@ class _Agent:
         if cycle.error is not None:
             return
         for guest in cycle.guests.values():
-            missing = guest.uuid not in discovered
+            # Where agents share the guests, the others' are discovered, too.
+            missing = guest.uuid not in discovered | self._discovered
             if self._undiscovered.is_news(guest.uuid, missing) and missing:
                 LOG.info('Guest %s is on this node, but is not metered: '
                          "Ceilometer's discovery does not return it%s", guest,
@@ -129,6 +167,41 @@ class _Agent:
             self._incomplete.add(guest.uuid)
             LOG.warning('Guest %s is not metered, because what discovery '
                         'says of it is incomplete: %r', guest, why)
+
+
+def _why_nothing(conf: cfg.ConfigOpts,
+                 guests: collections.abc.Sequence[monitor.Guest],
+                 error: Exception | None) -> str:
+    """Why discovery returns none of these guests, and what to do."""
+    if conf.compute.instance_discovery_method != 'libvirt_metadata':
+        return (f'does not return them. It asks Nova for the guests of host '
+                f'{conf.host!r}: see that this is what Nova calls the node '
+                f"([DEFAULT]host), and that the agent's log has no errors of "
+                f'Nova or Keystone ([service_credentials])')
+    if error is None:
+        return "does not return them: see the errors in the agent's log"
+    why = f'fails: {type(error).__name__}: {error}'
+    if type(error).__module__.partition('.')[0] not in NOVA_CLIENTS:
+        return why
+    credentials = ("set the agent's credentials in [service_credentials] of "
+                   'ceilometer.conf')
+    extra = _compute_option(conf, 'fetch_extra_metadata')
+    if extra is None:
+        return (f'{why}. It asks Nova for every guest, as Ceilometer does '
+                f'before 25. Remedy: {credentials}')
+    if extra:
+        return (f'{why}. It asks Nova for every guest, as [compute]'
+                f'fetch_extra_metadata is true. Remedy: {credentials}; or set '
+                f'that option to false, if Nova is 2025.2 or newer')
+    without = [guest for guest in guests
+               if guest.domain is None or guest.domain.flavor_id is None]
+    if not without:
+        return f'{why}. Remedy: {credentials}'
+    names = ', '.join(map(str, without[:monitor.NAMES_IN_SUMMARY]))
+    return (f'{why}. It asks Nova for the flavor of {len(without)} of them, '
+            f'whose libvirt metadata has no flavor id, among them {names}. '
+            f'Remedy: {credentials}; or hard reboot these guests, if Nova is '
+            f'2025.2 or newer')
 
 
 class _CycleOnce:
@@ -185,12 +258,16 @@ def _agent_of(manager: typing.Any, conf: cfg.ConfigOpts) -> _Agent:
         return found
 
 
-def _reports_stopped(conf: cfg.ConfigOpts) -> bool:
+def _compute_option(conf: cfg.ConfigOpts, name: str) -> typing.Any:
+    """An option of group [compute]; None where this Ceilometer has none."""
     try:
-        return bool(conf.compute.report_stopped_instance_metrics)
+        return getattr(conf.compute, name)
     except cfg.NoSuchOptError:
-        # Ceilometer before 24 (2025.1) does not have it.
-        return False
+        return None
+
+
+def _reports_stopped(conf: cfg.ConfigOpts) -> bool:
+    return bool(_compute_option(conf, 'report_stopped_instance_metrics'))
 
 
 def samples_of(meter: meters.Meter) -> builtin.GetSamples:
@@ -230,6 +307,12 @@ def samples_of(meter: meters.Meter) -> builtin.GetSamples:
     return get_samples
 
 
+def _watch(manager: typing.Any, conf: cfg.ConfigOpts,
+           found: collections.abc.Collection[typing.Any],
+           error: Exception | None) -> None:
+    _agent_of(manager, conf).see_discovery(conf, found, error)
+
+
 _said: set[str] = set()
 
 
@@ -260,6 +343,7 @@ class _Pollster(plugin_base.PollsterBase):
         settings, problems = opts.load(self.conf)
         for problem in problems:
             _say_once(problem)
+        builtin.watch_discovery(_watch)
         if settings.replace_builtin:
             if builtin.replace(self.meter.name, samples_of(self.meter)):
                 raise plugin_base.ExtensionLoadError(

@@ -32,8 +32,10 @@ OPTIONS = frozenset(option.name for option in manager.POLLING_OPTS)
 HAS_EXPORTER = 'enable_prometheus_exporter' in OPTIONS
 #: Pollsters of one cycle can run at the same time.
 HAS_THREADS = 'threads_to_process_pollsters' in OPTIONS
-#: Nova is asked for every flavor; later only for one without an id.
-ASKS_NOVA_ALWAYS = not hasattr(discovery.InstanceDiscovery, '_get_flavor_id')
+#: [compute]fetch_extra_metadata by default: whether Nova is asked for every
+#: guest; None: there is no such option, and it is.
+EXTRA_METADATA = next((option.default for option in discovery.OPTS
+                       if option.name == 'fetch_extra_metadata'), None)
 
 #: The meters of the plugin that this Ceilometer has, too.
 IN_TREE = tuple(name for name in polling.METERS if any(

@@ -91,7 +91,7 @@ class TestDomain(testtools.TestCase):
             domain.Domain(
                 domain_id=23, name='instance-0000002a', display_name='web',
                 balloon_model='virtio', period_s=10,
-                guest_os=domain.GuestOS.LINUX),
+                guest_os=domain.GuestOS.LINUX, flavor_id='42'),
             domain.parse(_xml(NOVA_WANTED, metadata=_nova(
                 properties={'os_distro': 'debian'}))))
 

@@ -25,6 +25,8 @@ from ceilometer.polling import plugin_base
 from ceilometer import sample as ceilometer_sample
 from ceilometer import service
 import fixtures
+from keystoneauth1 import exceptions
+import libvirt
 import testtools
 
 from memstat_pollster import builtin
@@ -290,6 +292,122 @@ class TestSamples(PollsterTest):
         self.assertEqual(1, self.logger.output.count(
             'WARNING option [memstat]boot_grace cannot be used, its default '
             '120 is: '))
+
+
+class TestDiscovery(PollsterTest):
+    """What the agent does not call a pollster for."""
+
+    NONE = ("ERROR None of the %d guests of this node is metered: "
+            "Ceilometer's discovery (%s) %s")
+    AGAIN = "INFO Ceilometer's discovery returns guests again"
+    CREDENTIALS = ("set the agent's credentials in [service_credentials] of "
+                   'ceilometer.conf')
+
+    def setUp(self):
+        super().setUp()
+
+        def discover(discoverer, manager, param=None):
+            if isinstance(discoverer.found, Exception):
+                raise discoverer.found
+            return discoverer.found
+        self.useFixture(fixtures.MonkeyPatch(
+            'ceilometer.compute.discovery.InstanceDiscovery.discover',
+            discover))
+        pollsters.MemoryUtilPollster(self.conf)
+        pollsters.StatsAgePollster(self.conf)
+        # Its __init__ would make clients of Nova and Glance.
+        self.discoverer = discovery.InstanceDiscovery.__new__(
+            discovery.InstanceDiscovery)
+        self.discoverer.conf = self.conf
+
+    def discover(self, found):
+        """One discovery as the agent runs it; what the plugin says of it.
+
+        :param found: what Ceilometer's own returns, or raises
+        """
+        before = len(self.logger.output)
+        self.discoverer.found = found
+        try:
+            returned = self.discoverer.discover(self.manager, None)
+        except (KeyError, exceptions.ClientException,
+                libvirt.libvirtError) as error:
+            returned = error
+        self.assertIs(found, returned)
+        return [line for line in self.logger.output[before:].splitlines()
+                if "Ceilometer's discovery" in line]
+
+    def test_a_failure_is_told_once_and_so_is_its_end(self):
+        self.serve(fakes.Domain(1, now_record()))
+        self.conf.set_override('fetch_extra_metadata', False, 'compute')
+        failure = exceptions.MissingAuthPlugin('nobody to ask')
+        self.assertEqual([self.NONE % (
+            1, 'libvirt_metadata', 'fails: MissingAuthPlugin: nobody to ask. '
+            'It asks Nova for the flavor of 1 of them, whose libvirt metadata '
+            f'has no flavor id, among them web / instance-00000001 '
+            f'({fakes.uuid_of(1)}). Remedy: {self.CREDENTIALS}; or hard '
+            'reboot these guests, if Nova is 2025.2 or newer')],
+            self.discover(failure))
+        for _ in range(3):
+            self.assertEqual([], self.discover(failure))
+        self.assertEqual([self.AGAIN], self.discover([instance(1)]))
+        self.assertEqual([], self.discover([instance(1)]))
+        self.assertEqual(1, len(self.discover(failure)))
+
+    def test_nova_is_asked_for_every_guest(self):
+        self.serve(fakes.Domain(1, now_record()))
+        self.conf.set_override('fetch_extra_metadata', True, 'compute')
+        self.assertEqual([self.NONE % (
+            1, 'libvirt_metadata', 'fails: MissingAuthPlugin: nobody. It asks '
+            'Nova for every guest, as [compute]fetch_extra_metadata is true. '
+            f'Remedy: {self.CREDENTIALS}; or set that option to false, if '
+            'Nova is 2025.2 or newer')],
+            self.discover(exceptions.MissingAuthPlugin('nobody')))
+
+    def test_a_failure_that_is_not_novas_has_no_remedy_of_ours(self):
+        self.serve(fakes.Domain(1, now_record()))
+        self.assertEqual(
+            [self.NONE % (1, 'libvirt_metadata', "fails: KeyError: 'name'")],
+            self.discover(KeyError('name')))
+
+    def test_guests_that_are_not_returned_are_told_the_second_time(self):
+        """The first time they may have been started since."""
+        self.serve(fakes.Domain(1, now_record()),
+                   fakes.Domain(2, now_record()))
+        self.conf.set_override('instance_discovery_method', 'naive',
+                               'compute')
+        self.conf.set_override('host', 'a-node')
+        self.assertEqual([], self.discover([]))
+        self.assertEqual([self.NONE % (
+            2, 'naive', 'does not return them. It asks Nova for the guests of '
+            "host 'a-node': see that this is what Nova calls the node "
+            "([DEFAULT]host), and that the agent's log has no errors of Nova "
+            'or Keystone ([service_credentials])')], self.discover([]))
+        self.assertEqual([], self.discover([]))
+        self.assertEqual([self.AGAIN], self.discover([instance(1)]))
+
+    def test_a_node_without_guests_of_nova_is_no_news(self):
+        self.serve(fakes.Domain(1, now_record(), display_name=None))
+        for _ in range(3):
+            self.assertEqual([], self.discover([]))
+        self.assertEqual([], self.discover(KeyError('x')))
+
+    def test_nothing_is_said_of_guests_while_libvirt_is_down(self):
+        self.serve(fakes.Domain(1, now_record()))
+        down = fakes.libvirt_error(
+            libvirt.VIR_ERR_SYSTEM_ERROR, 'Failed to connect socket')
+        self.node.open_errors = [down] * 2
+        self.assertEqual([], self.discover(down))
+        self.assertIn('all guests of this node are unreachable until it '
+                      'answers', self.logger.output)
+
+    def test_guests_of_another_agent_of_the_group_are_discovered(self):
+        """Each gets its share of them only after discovery."""
+        self.serve(fakes.Domain(1, now_record()),
+                   fakes.Domain(2, now_record()))
+        for _ in range(4):
+            self.assertEqual([], self.discover([instance(1), instance(2)]))
+            self.poll([instance(1)])
+            self.assertNotIn('is not metered', self.logger.output)
 
 
 class TestEntryPoints(testtools.TestCase):
