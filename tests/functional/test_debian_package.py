@@ -156,7 +156,7 @@ class TestDebianPackage(published.SharedGuestsTest):
         changes, = self.clone.glob('build/deb/*.changes')
         self.assertEqual('', self.root.run(
             'lintian', '--allow-root', '--fail-on=error,warning',
-            '--suppress-tags=no-manual-page', str(changes), timeout=120))
+            str(changes), timeout=120))
 
     def test_systemd_finds_nothing_wrong_with_the_drop_in(self):
         target = '/etc/systemd/system'
