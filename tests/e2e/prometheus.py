@@ -172,6 +172,10 @@ class Prometheus:
                  [(time, float(value)) for time, value in each['values']])
                 for each in data['result']]
 
+    def label_values(self, label: str, selector: str) -> list[str]:
+        """The values that a label has among some series, sorted."""
+        return self._get(f'label/{label}/values', **{'match[]': selector})
+
     def alerts(self) -> list[dict[str, Any]]:
         """Pending and firing, with labels and annotations."""
         return self._get('alerts')['alerts']

@@ -15,6 +15,7 @@
 import collections
 import configparser
 import hashlib
+import re
 import time
 import unittest
 
@@ -22,6 +23,7 @@ import requests
 
 from memstat_pollster import meters
 from memstat_pollster import status
+from tests.e2e import grafana
 from tests.e2e import pages
 from tests.e2e import prometheus
 from tests.e2e import services
@@ -553,6 +555,88 @@ class TestQueries(PrometheusTest):
             'remedy': status.Status.UNREACHABLE.remedies[None],
         }, firing()['MemstatGuestUnreachable', frozen.name, '127.0.0.1',
                     'unreachable'])
+
+    def test_the_dashboards_queries(self):
+        """etc/grafana/memstat-prometheus.json, for one node."""
+        faults = {guest.uuid: float(status.Status[word.upper()].value)
+                  for word, guest in self.sick.items()
+                  if word != 'not_running'}
+        total = len(self.reporting) + len(self.sick)
+
+        def metric(name):
+            return {each.labels['resource']: each.value
+                    for each in self.server.query(
+                        f'ceilometer_memory{name}{{instance="127.0.0.1"}}')}
+
+        def each_guest(name):
+            return lambda: [sorted(metric(name))]
+
+        def sums(*names):
+            return lambda: [{None: sum(metric(name).values())}
+                            for name in names]
+        counts = dict.fromkeys(range(10), 0) | {
+            int(code): 1 for code in faults.values()} | {
+            0: len(self.reporting), 2: 1}
+        wanted = {
+            'Guests': lambda: [{None: total}],
+            'Reporting': lambda: [{None: len(self.reporting) / total}],
+            'Used': sums('_usage'),
+            'Given': sums(''),
+            'Resident': sums('_resident'),
+            'Not reporting': lambda: [{None: len(faults)}],
+            'Used memory of each node': lambda: [
+                {'127.0.0.1': sum(metric('_usage').values())}],
+            'Resident against used': sums('', '_resident', '_usage'),
+            'Used memory of each guest': each_guest('_usage'),
+            'Utilisation of each guest': each_guest('_util'),
+            'Age of the statistics': each_guest('_stats_age'),
+            'Resident above used, ten guests': lambda: [dict(sorted(
+                ((uuid, value - metric('_usage')[uuid])
+                 for uuid, value in metric('_resident').items()
+                 if uuid in metric('_usage')),
+                key=lambda item: -item[1])[:10])],
+            'Guests by status': lambda: [
+                {None: count} if count else {} for count in counts.values()],
+            'Guests that do not report': lambda: [faults],
+        }
+        panels = grafana.targets('memstat-prometheus')
+        self.assertEqual(set(wanted), set(panels))
+
+        def answers(title):
+            found = []
+            for target in panels[title]:
+                expression = target['expr'].replace(
+                    '$instance', r'127\\.0\\.0\\.1').replace('$project', '.+')
+                found.append({each.labels.get(
+                    'resource', each.labels.get('instance')): each.value
+                    for each in self.server.query(expression)})
+            if title.endswith(('of each guest', 'of the statistics')):
+                return [sorted(each) for each in found]
+            return rounded(found)
+
+        def rounded(found):
+            return [{key: round(value, 3) for key, value in each.items()}
+                    if isinstance(each, dict) else each for each in found]
+        for title, expected in wanted.items():
+            last = []
+
+            def right(title=title, expected=expected, last=last):
+                last[:] = rounded(expected()), answers(title)
+                return last[0] == last[1]
+            try:
+                self.server.wait_for(right, title, 30)
+            except services.ServiceError:
+                self.assertEqual(*last)
+                raise
+
+    def test_the_dashboards_variables(self):
+        chosen = {'instance': ['127.0.0.1', '127.0.0.2'],
+                  'project': [domain_xml.PROJECT_ID, OTHER_PROJECT]}
+        for name, query in grafana.variables('memstat-prometheus').items():
+            selector, label = re.fullmatch(
+                r'label_values\((.+), (\w+)\)', query).groups()
+            self.assertEqual(chosen[name], self.server.label_values(
+                label, selector.replace('$instance', '.+')))
 
     def test_every_query_of_the_page_is_asked(self):
         """Each by a test of this class."""
