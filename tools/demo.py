@@ -124,13 +124,18 @@ def print_table(guests, cycle, stock):
     print(table.get_string(), flush=True)
 
 
-def write_page(agent):
-    """The node as a page, by the command that an operator has."""
-    PAGE.parent.mkdir(exist_ok=True)
-    subprocess.run(
+def run_command(agent, *argv):
+    """The command that an operator has, with the agent's configuration."""
+    return subprocess.run(
         [os.path.join(os.path.dirname(sys.executable), 'memstat-pollster'),
-         '--config-file', str(agent.directory / 'ceilometer.conf'),
-         'report', '-o', str(PAGE)], check=True)
+         '--config-file', str(agent.directory / 'ceilometer.conf'), *argv],
+        stdin=subprocess.DEVNULL)
+
+
+def write_page(agent):
+    """The node as a page."""
+    PAGE.parent.mkdir(exist_ok=True)
+    run_command(agent, 'report', '-o', str(PAGE)).check_returncode()
 
 
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -183,6 +188,9 @@ def main():
         say('what the plugin told the operator')
         for line in agent.said():
             print(line)
+        say('memstat-pollster status')
+        done = run_command(agent, 'status')
+        print(f'exit status {done.returncode}', flush=True)
         write_page(agent)
         say(f'the node as a page to look at: {PAGE}')
     say(f'all stopped and removed; {time.monotonic() - began:.0f} s')

@@ -51,20 +51,17 @@ class Field:
 
 FIELDS: typing.Final = (
     Field('available', 'available_kib', 'MemTotal',
-          "all memory that the guest's kernel manages"),
+          'all that its kernel manages'),
     Field('usable', 'usable_kib', 'MemAvailable',
-          'what the guest can give to new work'),
-    Field('unused', 'unused_kib', 'MemFree',
-          'what the guest uses for nothing at all'),
-    Field('disk_caches', 'disk_caches_kib', 'Cached',
-          "the guest's page cache"),
+          'what it can give to new work'),
+    Field('unused', 'unused_kib', 'MemFree', 'what it uses for nothing'),
+    Field('disk_caches', 'disk_caches_kib', 'Cached', 'its page cache'),
     Field('swap_in', 'swap_in_kib', 'pswpin (vmstat)',
-          "swapped in since the guest's boot"),
+          'swapped in since its boot'),
     Field('swap_out', 'swap_out_kib', 'pswpout (vmstat)',
-          "swapped out since the guest's boot"),
-    Field('current', 'current_kib', '-',
-          'given to the guest, by its last balloon event'),
-    Field('maximum', 'maximum_kib', '-', 'the most it can have, by its XML'),
+          'swapped out since its boot'),
+    Field('current', 'current_kib', '-', "given to it, by libvirt's record"),
+    Field('maximum', 'maximum_kib', '-', 'the most it can have'),
     Field('rss', 'rss_kib', '-', 'what its QEMU holds of the host'),
 )
 
@@ -318,12 +315,12 @@ class _Text:
                   f'{self._wanted.period_s} ({source})')
 
     def _numbers(self, reading: stats.Reading) -> None:
-        self._lines.append(f'  {"field":<12}{"KiB":>20}  '
+        self._lines.append(f'  {"field":<12}{"KiB":>12}  '
                            f'{"/proc/meminfo":<17} meaning')
         for field in FIELDS:
             value = getattr(reading, field.attribute)
             self._lines.append(
-                f'  {field.name:<12}{"-" if value is None else value:>20}  '
+                f'  {field.name:<12}{"-" if value is None else value:>12}  '
                 f'{field.origin:<17} {field.meaning}')
         stamp = moment(reading.last_update_s)
         if reading.last_update_s == 0:

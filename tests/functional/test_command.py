@@ -307,8 +307,8 @@ class TestStatus(StatusTest):
         for line in ('  used      234.0 of 500.0 MiB, 46.8 %: available - '
                      'usable',
                      '  YES  reporting        fresh and possible',
-                     "  available                 512000  MemTotal          "
-                     "all memory that the guest's kernel manages"):
+                     '  available         512000  MemTotal          all '
+                     'that its kernel manages'):
             self.assertIn(line + '\n', done.stdout)
         self.assertIn(
             f' Nova mem_stats_period_seconds is 10 ({self.nova_conf}) ',

@@ -66,24 +66,16 @@ What is in force, and what is wanted
   Nova      mem_stats_period_seconds is 10 ({self.nova_conf})
 
 What libvirt says
-  field                        KiB  /proc/meminfo     meaning
-  available                 501760  MemTotal          all memory that the \
-guest's kernel manages
-  usable                    262144  MemAvailable      what the guest can give \
-to new work
-  unused                    131072  MemFree           what the guest uses for \
-nothing at all
-  disk_caches                65536  Cached            the guest's page cache
-  swap_in                     3072  pswpin (vmstat)   swapped in since the \
-guest's boot
-  swap_out                    5120  pswpout (vmstat)  swapped out since the \
-guest's boot
-  current                   524288  -                 given to the guest, by \
-its last balloon event
-  maximum                  1048576  -                 the most it can have, \
-by its XML
-  rss                       204800  -                 what its QEMU holds of \
-the host
+  field                KiB  /proc/meminfo     meaning
+  available         501760  MemTotal          all that its kernel manages
+  usable            262144  MemAvailable      what it can give to new work
+  unused            131072  MemFree           what it uses for nothing
+  disk_caches        65536  Cached            its page cache
+  swap_in             3072  pswpin (vmstat)   swapped in since its boot
+  swap_out            5120  pswpout (vmstat)  swapped out since its boot
+  current           524288  -                 given to it, by libvirt's record
+  maximum          1048576  -                 the most it can have
+  rss               204800  -                 what its QEMU holds of the host
   last-update TIME: when the guest last answered, by the clock of this host
 ''', re.sub(r'TIME(.*)\n +(.*)\n', r'TIME\1 \2\n', plain(self.stdout)))
 
@@ -112,7 +104,7 @@ How to see that it helped
         self.make(test_cmd_status.silent(3))
         self.run_command('show', 'silent3', '--wait', '0')
         self.assertIn('  last-update never: ', self.stdout)
-        self.assertIn('  available                      -  MemTotal ',
+        self.assertIn('  available              -  MemTotal ',
                       self.stdout)
 
     def test_libvirt_without_an_answer(self):
