@@ -39,6 +39,18 @@ DESCRIPTION: typing.Final = (
     'cannot be reached, 3 the command could not do its work.')
 
 
+class _Commands(commandmanager.CommandManager):
+    """The commands, each imported when it is run.
+
+    cliff's own way imports all of them first, templates and clients included.
+    """
+
+    def load_commands(self, namespace: str) -> None:
+        self.group_list.append(namespace)
+        for point in importlib.metadata.entry_points(group=namespace):
+            self.commands[point.name] = point
+
+
 class _Quiet(logging.Filter):
     """What the monitor logs for an agent, a command says in its own way."""
 
@@ -64,7 +76,7 @@ class App(app.App):
         super().__init__(
             description=DESCRIPTION,
             version=importlib.metadata.version('memstat-pollster'),
-            command_manager=commandmanager.CommandManager(NAMESPACE),
+            command_manager=_Commands(NAMESPACE),
             stdin=stdin, stdout=stdout, stderr=stderr, deferred_help=True)
         self.make_inspector = make_inspector
         self._failure: outcome.ExitStatus | None = None

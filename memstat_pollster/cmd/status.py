@@ -262,7 +262,8 @@ class Status(command.Command, lister.Lister):
     def _picture(self, found: survey.Node,
                  parsed_args: argparse.Namespace) -> str:
         self.app.stdout = picture = io.StringIO()
-        picture.write(time.strftime('%F %T') + '\n')
+        if parsed_args.formatter == 'table' or parsed_args.summary:
+            picture.write(time.strftime('%F %T') + '\n')
         try:
             self._cycle = found.read()
             if parsed_args.summary:

@@ -13,8 +13,11 @@
 """The application: its options, its configuration, and how it ends."""
 
 import os
+import subprocess
+import sys
 
 import libvirt
+import testtools
 
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import outcome
@@ -38,6 +41,24 @@ class TestHelp(commands.CommandTest):
         for words in (('status', '--help'), ('help', 'status')):
             self.assertEqual(0, self.run_command(*words), words)
             self.assertIn('--problems', self.stdout)
+
+
+class TestImports(testtools.TestCase):
+    def test_a_command_imports_no_other_and_nothing_of_ceilometer(self):
+        """What is not imported takes no time."""
+        program = ('import sys\n'
+                   'from memstat_pollster.cmd import shell\n'
+                   'shell.main(["--uri", "test:///no/such.xml", '
+                   '"--config-file", "/dev/null", "status"])\n'
+                   'print(*sys.modules)\n')
+        done = subprocess.run([sys.executable, '-c', program],
+                              capture_output=True, text=True)
+        imported = set(done.stdout.split())
+        self.assertIn('memstat_pollster.cmd.status', imported)
+        self.assertEqual(set(), imported & {
+            'ceilometer', 'cmd2', 'jinja2', 'requests', 'rich',
+            'memstat_pollster.cmd.enable', 'memstat_pollster.cmd.report',
+            'memstat_pollster.cmd.show', 'memstat_pollster.pollsters'})
 
 
 class TestUsage(commands.CommandTest):
