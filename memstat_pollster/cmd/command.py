@@ -13,10 +13,12 @@
 """What the commands have in common."""
 
 import argparse
+import collections.abc
 import typing
 
 from cliff import command
 
+from memstat_pollster.cmd import guests
 from memstat_pollster.cmd import survey
 from memstat_pollster import monitor
 
@@ -47,10 +49,16 @@ class Command(command.Command):
         """
         return self._epilog or ''
 
-    def survey(self, wait_s: float) -> monitor.Cycle:
-        """All guests of this node; see ``survey.survey``."""
-        cycle = survey.survey(self.app.conf, wait_s, self.app.make_inspector,
-                              self.app.stderr)
+    def survey(self, wait_s: float,
+               words: collections.abc.Collection[str] = ()) -> monitor.Cycle:
+        """All guests of this node; see ``survey.survey``.
+
+        :param words: names of the guests to be waited for; none: all
+        """
+        cycle = survey.survey(
+            self.app.conf, wait_s, self.app.make_inspector, self.app.stderr,
+            lambda guest: not words or any(
+                guests.is_named(guest, word) for word in words))
         for problem in cycle.wanted.problems:
             self.app.LOG.warning(
                 "Nova's mem_stats_period_seconds is taken to be %d s, "

@@ -31,7 +31,7 @@ def find(cycle: monitor.Cycle,
     found: dict[str, monitor.Guest] = {}
     for word in words:
         named = [guest for guest in cycle.guests.values()
-                 if word in _names(guest) or word.lower() == guest.uuid]
+                 if is_named(guest, word)]
         if not named:
             raise outcome.CommandFailed(_unknown(cycle, word))
         found.update((guest.uuid, guest) for guest in named)
@@ -51,6 +51,11 @@ def find_one(cycle: monitor.Cycle, word: str) -> monitor.Guest:
             f'name one by its UUID: '
             + ', '.join(guest.uuid for guest in found))
     return found[0]
+
+
+def is_named(guest: monitor.Guest, word: str) -> bool:
+    """Whether a word is one of a guest's names."""
+    return word in _names(guest) or word.lower() == guest.uuid
 
 
 def _names(guest: monitor.Guest) -> set[str]:

@@ -198,7 +198,7 @@ class Show(command.Command, show.ShowOne):
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
-        cycle = self.survey(parsed_args.wait)
+        cycle = self.survey(parsed_args.wait, [parsed_args.guest])
         self._wanted = cycle.wanted
         self._guest = guests.find_one(cycle, parsed_args.guest)
         super().run(parsed_args)

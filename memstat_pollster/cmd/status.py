@@ -201,7 +201,7 @@ class Status(command.Command, lister.Lister):
         if parsed_args.watch is not None:
             self._watch(parsed_args)
         try:
-            self._cycle = self.survey(parsed_args.wait)
+            self._cycle = self.survey(parsed_args.wait, parsed_args.guests)
             found = self._selected(parsed_args)
         except outcome.CommandFailed as exc:
             if parsed_args.summary:

@@ -42,6 +42,7 @@ WAIT_S: typing.Final = 40.0
 SLACK_S: typing.Final = 1.0
 
 
+Concerns = collections.abc.Callable[[monitor.Guest], bool]
 MakeInspector = collections.abc.Callable[[cfg.ConfigOpts],
                                          inspector.Inspector]
 
@@ -75,11 +76,12 @@ class Node:
                 cycle.guests.values(), key=lambda guest: (
                     guest.display_name or guest.name, guest.uuid))})
 
-    def settle(self, wait_s: float,
-               progress: terminal.Progress) -> monitor.Cycle:
+    def settle(self, wait_s: float, progress: terminal.Progress,
+               concerns: Concerns = lambda guest: True) -> monitor.Cycle:
         """Read, and read again as long as that can tell more of a guest.
 
         :param wait_s: no later reading is begun after that many seconds
+        :param concerns: whether more of this guest is worth waiting for
         :raises memstat_pollster.cmd.outcome.LibvirtUnreachable: when libvirt
             says nothing
         """
@@ -87,8 +89,9 @@ class Node:
         while True:
             cycle = self.read()
             left_s = deadline - time.monotonic()
-            waits = [due_s for due_s in map(due, cycle.guests.values())
-                     if due_s is not None and due_s <= left_s]
+            waits = [due_s for due_s in map(due, filter(
+                concerns, cycle.guests.values()))
+                if due_s is not None and due_s <= left_s]
             if not waits:
                 return cycle
             with progress:
@@ -134,14 +137,16 @@ def opened(conf: cfg.ConfigOpts,
 
 def survey(conf: cfg.ConfigOpts, wait_s: float = WAIT_S,
            make_inspector: MakeInspector = node.make_inspector,
-           stream: typing.TextIO | None = None) -> monitor.Cycle:
+           stream: typing.TextIO | None = None,
+           concerns: Concerns = lambda guest: True) -> monitor.Cycle:
     """All guests of this node by name, judged as the agent judges them.
 
     :param wait_s: how long to wait at most for what one reading cannot tell
     :param stream: where it says what it waits for, if that is a terminal;
         None: stderr
+    :param concerns: whether a guest is worth waiting for
     :raises memstat_pollster.cmd.outcome.LibvirtUnreachable: when libvirt
         says nothing
     """
     with opened(conf, make_inspector) as found:
-        return found.settle(wait_s, terminal.Progress(stream))
+        return found.settle(wait_s, terminal.Progress(stream), concerns)

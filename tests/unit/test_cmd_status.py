@@ -391,6 +391,12 @@ class TestSecondReading(StatusTest):
         self.assertEqual((0, 'starting', 1), (
             status, record['status'], self.libvirt.count('stats')))
 
+    def test_it_waits_for_no_guest_that_was_not_asked_for(self):
+        self.make(self.resumed(1), web(2, display_name='other'))
+        status, (record,) = self.json('status', 'other')
+        self.assertEqual((0, 'reporting', 1), (
+            status, record['status'], self.libvirt.count('stats')))
+
     def test_it_need_not_wait(self):
         self.make(self.resumed(1))
         status, (record,) = self.json('status', '--wait', '0')
