@@ -70,8 +70,12 @@ _POLLING: typing.Final = cfg.StrOpt('cfg_file', default='polling.yaml')
 _UNKNOWN: typing.Final = 'libvirt did not answer'
 
 
-def become(name: str) -> None:
-    """Go on as another user, for good, with the groups of that one.
+@contextlib.contextmanager
+def rights_of(name: str) -> collections.abc.Iterator[None]:
+    """For the block, be another user, with the groups of that one.
+
+    Only the effective ids change, so that what is found can be shown with
+    the rights of before: that one may be unable to read this very program.
 
     :raises memstat_pollster.cmd.outcome.CommandFailed: there is none, or
         only root could
@@ -80,17 +84,23 @@ def become(name: str) -> None:
         user = pwd.getpwnam(name)
     except KeyError as exc:
         raise outcome.CommandFailed(f'there is no user {name}') from exc
-    if user.pw_uid == os.geteuid():
+    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
+    if user.pw_uid == uid:
+        yield
         return
     try:
-        os.initgroups(user.pw_name, user.pw_gid)
-        os.setgid(user.pw_gid)
-        os.setuid(user.pw_uid)
+        os.setgroups(os.getgrouplist(name, user.pw_gid))
+        os.setegid(user.pw_gid)
+        os.seteuid(user.pw_uid)
     except PermissionError as exc:
         raise outcome.CommandFailed(
             f'only root can look as the user {name}') from exc
-    # libvirt looks for a configuration there.
-    os.environ['HOME'] = user.pw_dir
+    try:
+        yield
+    finally:
+        os.seteuid(uid)
+        os.setegid(gid)
+        os.setgroups(groups)
 
 
 def has_user(name: str) -> bool:
@@ -281,11 +291,18 @@ class Examination:
     def _entry_points(self) -> Check:
         failure = None
         if self._ceilometer is not None:
+            user = group = None
+            if os.getuid() != os.geteuid():
+                # A child must not get root's rights back.
+                user, group = os.geteuid(), os.getegid()
             try:
                 done = subprocess.run(
                     [sys.executable, '-c', _LOAD], cwd='/',
                     stdin=subprocess.DEVNULL, capture_output=True,
-                    text=True, timeout=LOAD_TIMEOUT_S)
+                    text=True, timeout=LOAD_TIMEOUT_S,
+                    user=user, group=group)
+            except OSError as exc:
+                failure = f'{sys.executable} does not start: {exc.strerror}'
             except subprocess.TimeoutExpired:
                 failure = (f'the pollsters did not load within '
                            f'{LOAD_TIMEOUT_S:g} s')
@@ -420,12 +437,18 @@ class Doctor(command.Command, lister.Lister):
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
-        if parsed_args.user is not None:
-            become(parsed_args.user)
-        elif os.geteuid() == 0 and has_user(AGENT_USER):
-            become(AGENT_USER)
+        user = parsed_args.user
+        if user is None:
+            root = os.geteuid() == 0 and has_user(AGENT_USER)
+            user = AGENT_USER if root else None
         options = self.app.options
-        self._found = Examination(options.sources, options.uri).run()
+        with rights_of(user) if user else contextlib.nullcontext():
+            try:
+                self._found = Examination(options.sources, options.uri).run()
+            except ImportError as exc:
+                raise outcome.CommandFailed(
+                    f'{user_name()} cannot read all of this command and its '
+                    f'Python: {exc}') from exc
         return ('outcome', 'check', 'finding', 'remedy'), [
             (check.outcome.value, check.name, check.finding,
              _Remedy(check.remedy))
