@@ -240,14 +240,19 @@ def _advice(code: int | None, message: str) -> str | None:
     return None
 
 
+_AS_ROOT: typing.Final = 'go on as root or as a member of the group libvirt'
+
+
 def _who_may_use(message: str) -> str:
     """Whom the socket that an error names is open to."""
     named = re.search("'(/[^']+)'", message)
+    if named is None:
+        return _AS_ROOT
     try:
-        found = pathlib.Path(named.group(1) if named else '').stat()
+        found = pathlib.Path(named.group(1)).stat()
         group = grp.getgrgid(found.st_gid).gr_name
     except (OSError, KeyError):
-        return 'go on as root or as a member of the group libvirt'
+        return _AS_ROOT
     return (f'the socket is open to its owner and the group {group} (mode '
             f'{stat.S_IMODE(found.st_mode):04o}): go on as root or as a '
             f'member of that group')

@@ -38,6 +38,7 @@ from memstat_pollster.cmd import command
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import gnocchi
 from memstat_pollster.cmd import outcome
+from memstat_pollster.cmd import survey
 from memstat_pollster.cmd import versions
 from memstat_pollster import definitions
 from memstat_pollster import entrypoints
@@ -176,11 +177,14 @@ class Examination:
 
     :param sources: --config-file and --config-dir, in order
     :param uri: --uri
+    :param make_inspector: of a configuration
     """
 
     def __init__(self, sources: collections.abc.Sequence[tuple[str, str]],
-                 uri: str | None) -> None:
+                 uri: str | None,
+                 make_inspector: survey.MakeInspector) -> None:
         self._sources, self._uri = sources, uri
+        self._make_inspector = make_inspector
         self._ceilometer = versions.of('ceilometer')
 
     def run(self) -> Findings:
@@ -188,7 +192,7 @@ class Examination:
         conf, found = self._configuration()
         settings, problems = opts.load(conf)
         wall_s = time.time()
-        with contextlib.closing(node.make_inspector(conf)) as source:
+        with contextlib.closing(self._make_inspector(conf)) as source:
             cycle = node.make_monitor(conf, source).cycle()
             host, error = self._host(source, cycle)
         guests = tuple(cycle.guests.values())
@@ -444,7 +448,9 @@ class Doctor(command.Command, lister.Lister):
         options = self.app.options
         with rights_of(user) if user else contextlib.nullcontext():
             try:
-                self._found = Examination(options.sources, options.uri).run()
+                self._found = Examination(
+                    options.sources, options.uri,
+                    self.app.make_inspector).run()
             except ImportError as exc:
                 raise outcome.CommandFailed(
                     f'{user_name()} cannot read all of this command and its '

@@ -13,7 +13,6 @@
 """Files that commands write."""
 
 import os
-import sys
 import tempfile
 
 from memstat_pollster.cmd import outcome
@@ -22,13 +21,11 @@ from memstat_pollster.cmd import outcome
 def write(path: str, text: str) -> None:
     """Replace a file at once: who reads it never sees half of it.
 
-    :param path: ``-`` is standard output; a pipe or a device is written to
+    :param path: a pipe or a device is written to
     :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file
     """
     try:
-        if path == '-':
-            sys.stdout.write(text)
-        elif os.path.exists(path) and not os.path.isfile(path):
+        if os.path.exists(path) and not os.path.isfile(path):
             with open(path, 'w', encoding='utf-8') as file:
                 file.write(text)
         else:

@@ -64,7 +64,8 @@ class Report(command.Command):
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         failure = None
-        with survey.opened(self.app.conf) as found:
+        with survey.opened(self.app.conf,
+                           self.app.make_inspector) as found:
             try:
                 cycle = found.settle(parsed_args.wait, terminal.Progress())
                 host = _host(found.inspector, cycle)
@@ -77,7 +78,10 @@ class Report(command.Command):
             history = _history(self.app.conf, cycle, made.timestamp())
         text = page.render(cycle, host, made,
                            versions.of('memstat-pollster') or '?', history)
-        files.write(parsed_args.output, text)
+        if parsed_args.output == '-':
+            self.app.stdout.write(text)
+        else:
+            files.write(parsed_args.output, text)
         if failure is not None:
             raise failure
         if history is not None and history.error is not None:

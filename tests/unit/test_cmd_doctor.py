@@ -1,0 +1,285 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""memstat-pollster doctor on a libvirt written by hand."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+
+import fixtures
+
+from memstat_pollster.cmd import doctor
+from memstat_pollster import inspector
+from memstat_pollster import meters
+from tests.unit import commands
+from tests.unit import fakes
+
+POLLING = ('sources: [{name: memstat, interval: 299, meters: ['
+           + ', '.join(meters.METERS) + ']}]\n')
+PIPELINE = ('sinks: [{name: sink, publishers: ["gnocchi://"]}]\n')
+DEFINITIONS = ('resources: [{resource_type: instance, metrics: ['
+               + ', '.join(meters.METERS) + ']}]\n')
+
+
+class DoctorTest(commands.CommandTest):
+
+    #: Ceilometer takes a second to load.
+    load = ''
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.doctor._LOAD', self.load))
+        self.conf.write_text(self.conf.read_text()
+                             + f'[polling]\ncfg_file = {self.etc}/polling\n')
+        self.polling = self.etc / 'polling'
+        self.polling.write_text(POLLING)
+        (self.etc / 'pipeline.yaml').write_text(PIPELINE)
+        self.definitions = self.etc / 'gnocchi_resources.yaml'
+        self.definitions.write_text(DEFINITIONS)
+        self.make(fakes.Domain(1, fakes.healthy(commands.ago(3))))
+
+    def doctor(self, *argv):
+        """(exit status, {check: (outcome, finding, remedy)})."""
+        me = doctor.user_name()
+        status, found = self.json('doctor', '--user', me, *argv)
+        return status, {each['check']: (each['outcome'], each['finding'],
+                                        each['remedy']) for each in found}
+
+
+class TestWhole(DoctorTest):
+
+    load = doctor._LOAD
+
+    def test_every_check_and_its_order(self):
+        status, found = self.doctor()
+        self.assertEqual(
+            ['configuration', 'options', 'agent_user', 'libvirt',
+             'libvirt_version', 'qemu_version', 'libvirt_python',
+             'ceilometer_version', 'entry_points', 'builtin_pollsters',
+             'polling_meters', 'polling_interval', 'nova_conf',
+             'guest_periods', 'clock', 'gnocchi_definitions'], list(found))
+        self.assertEqual(
+            {name: 'ok' for name in found} | {
+                'agent_user': 'skipped' if os.geteuid() == 0 else 'ok',
+                'ceilometer_version': found['ceilometer_version'][0]},
+            {name: outcome for name, (outcome, _, _) in found.items()})
+        self.assertEqual(
+            ('ok', 'libvirt 10.2.3', None), found['libvirt_version'])
+        self.assertEqual(('ok', 'QEMU 9.1.2', None), found['qemu_version'])
+        self.assertEqual(0, status)
+
+    def test_a_table_has_no_none(self):
+        self.assertEqual(0, self.run_command('doctor', '--user',
+                                             doctor.user_name()))
+        self.assertNotIn('None', self.stdout)
+
+    def test_a_clock_that_was_set_back(self):
+        self.make(fakes.Domain(1, fakes.healthy(commands.ago(-3600))))
+        status, found = self.doctor()
+        self.assertEqual((1, 'warning'), (status, found['clock'][0]))
+
+    def test_a_guest_without_a_period(self):
+        self.make(fakes.Domain(1, fakes.healthy(commands.ago(3)),
+                               period=None))
+        status, found = self.doctor()
+        self.assertEqual((1, 'warning'), (status, found['guest_periods'][0]))
+
+
+class TestLibvirt(DoctorTest):
+
+    def test_it_does_not_let_us_in(self):
+        self.libvirt.open_errors += [fakes.libvirt_error(
+            38, 'Failed to connect socket: Permission denied')] * 4
+        status, found = self.doctor()
+        self.assertEqual(2, status)
+        self.assertEqual(
+            ('error', 'test:///fake: Failed to connect socket: Permission '
+             'denied', 'go on as root or as a member of the group libvirt'),
+            found['libvirt'])
+        self.assertEqual(
+            [('skipped', 'libvirt did not answer', None)] * 4,
+            [found[name] for name in ('libvirt_version', 'qemu_version',
+                                      'guest_periods', 'clock')])
+
+    def test_it_answers_one_question_and_not_the_other(self):
+        self.libvirt.read_errors += [fakes.libvirt_error(1, 'no')] * 4
+        status, found = self.doctor()
+        self.assertEqual((2, 'error'), (status, found['libvirt'][0]))
+        self.assertEqual('ok', found['libvirt_version'][0])
+
+
+class TestConfiguration(DoctorTest):
+
+    def test_broken(self):
+        self.conf.write_text('[DEFAULT\n')
+        _status, found = self.doctor()
+        self.assertEqual('error', found['configuration'][0])
+        self.assertIn(str(self.conf), found['configuration'][1])
+
+    def test_a_broken_one_and_a_uri(self):
+        self.conf.write_text('[DEFAULT\n')
+        seen = []
+        make = self.make_inspector
+
+        def make_inspector(conf):
+            seen.append(conf.libvirt_uri)
+            return make(conf)
+        self.make_inspector = make_inspector
+        self.run_command('--uri', 'test:///named', 'doctor', '--user',
+                         doctor.user_name())
+        self.assertEqual(['test:///named'], seen)
+
+    def test_no_polling_yaml(self):
+        self.polling.unlink()
+        status, found = self.doctor()
+        self.assertEqual((1, 'error', 'skipped'), (
+            status, found['polling_meters'][0], found['polling_interval'][0]))
+
+    def test_broken_polling_yamls(self):
+        for text in ('sources: [}', 'sources: 7\n'):
+            self.polling.write_text(text)
+            status, found = self.doctor()
+            self.assertEqual((1, 'error', 'skipped'), (
+                status, found['polling_meters'][0],
+                found['polling_interval'][0]))
+            self.assertIn(str(self.polling), found['polling_meters'][1])
+
+    def test_definitions_that_name_too_little(self):
+        self.definitions.write_text('resources: []\n')
+        status, found = self.doctor()
+        self.assertEqual((1, 'warning'),
+                         (status, found['gnocchi_definitions'][0]))
+
+    def test_definitions_and_pipelines_that_are_none(self):
+        for name in ('gnocchi_resources.yaml', 'pipeline.yaml'):
+            (self.etc / name).write_text('- 1\n')
+            status, found = self.doctor()
+            self.assertEqual((1, 'error'),
+                             (status, found['gnocchi_definitions'][0]))
+            self.assertIn(name, found['gnocchi_definitions'][1])
+
+    def test_no_gnocchi(self):
+        (self.etc / 'pipeline.yaml').write_text('sinks: []\n')
+        status, found = self.doctor()
+        self.assertEqual((0, 'skipped'),
+                         (status, found['gnocchi_definitions'][0]))
+        (self.etc / 'pipeline.yaml').unlink()
+        status, found = self.doctor()
+        self.assertEqual((0, 'skipped'),
+                         (status, found['gnocchi_definitions'][0]))
+
+
+class TestWithoutCeilometer(DoctorTest):
+    """The command line works where there is none."""
+
+    def test_it_is_said(self):
+        def version(name, original=importlib.metadata.version):
+            if name == 'ceilometer':
+                raise importlib.metadata.PackageNotFoundError(name)
+            return original(name)
+        self.useFixture(fixtures.MonkeyPatch('importlib.metadata.version',
+                                             version))
+        status, found = self.doctor()
+        self.assertEqual(
+            (0, 'skipped', 'skipped'),
+            (status, found['ceilometer_version'][0],
+             found['entry_points'][0]))
+
+
+class TestUser(DoctorTest):
+
+    def test_one_who_is_not_there(self):
+        self.assertEqual(3, self.run_command('doctor', '--user', 'no-such'))
+        self.assertEqual('memstat-pollster: there is no user no-such\n',
+                         self.stderr)
+
+    def test_numbers_without_a_name(self):
+        self.assertEqual('4294967000', doctor.group_name(4294967000))
+        self.assertTrue(doctor.has_user('root'))
+        self.assertFalse(doctor.has_user('no-such'))
+
+
+class TestWhoMayRead(commands.CommandTest):
+    """As root nothing is barred, so another user asks."""
+
+    ASK = ('import os, sys\n'
+           'from memstat_pollster.cmd import doctor\n'
+           'if os.geteuid() == 0:\n'
+           '    os.setgroups([])\n'
+           '    os.setgid(65534)\n'
+           '    os.setuid(65534)\n'
+           'print(doctor.who_may_read(sys.argv[1]))\n')
+
+    def ask(self, path):
+        return subprocess.run(
+            [sys.executable, '-c', self.ASK, str(path)], text=True,
+            capture_output=True, timeout=60).stdout.strip()
+
+    def test_a_file_that_can_be_read_or_is_not_there(self):
+        self.assertIsNone(doctor.who_may_read('/etc/passwd'))
+        self.assertIsNone(doctor.who_may_read('/no/such/file'))
+
+    def test_a_file_that_its_group_may_read(self):
+        if os.geteuid() != 0:
+            self.skipTest('only root makes a file that others cannot read')
+        self.etc.chmod(0o755)
+        path = self.etc / 'secret'
+        path.touch()
+        path.chmod(0o640)
+        self.assertEqual(
+            '"usermod -aG root nobody" lets nobody in (group root may use '
+            f'{path}), then restart the agent', self.ask(path))
+
+
+class TestEntryPoints(DoctorTest):
+
+    def test_pollsters_that_do_not_load(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.doctor._LOAD', 'import no_such_module\n'))
+        status, found = self.doctor()
+        if found['ceilometer_version'][0] == 'skipped':
+            self.skipTest('Ceilometer is not installed')
+        self.assertEqual(1, status)
+        self.assertEqual(
+            ('error', 'the pollsters do not load: ModuleNotFoundError: No '
+             "module named 'no_such_module'", 'install what is missing in '
+             'the environment of the agent, readable for its user'),
+            found['entry_points'])
+
+    def test_pollsters_that_take_for_ever(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.doctor._LOAD', 'import time\n'
+            'time.sleep(60)\n'))
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.doctor.LOAD_TIMEOUT_S', 0.1))
+        _status, found = self.doctor()
+        if found['ceilometer_version'][0] != 'skipped':
+            self.assertEqual(
+                ('error', 'the pollsters did not load within 0.1 s'),
+                found['entry_points'][:2])
+
+
+class TestNoLibvirt(DoctorTest):
+
+    def make_inspector(self, conf):
+        def refuse(uri):
+            raise inspector.ReadFailed('libvirt-python is not installed')
+        return inspector.Inspector('test:///fake', timeout_s=2.0,
+                                   opener=refuse)
+
+    def test_no_bindings(self):
+        status, found = self.doctor()
+        self.assertEqual(
+            (2, 'test:///fake: libvirt-python is not installed'),
+            (status, found['libvirt'][1]))

@@ -1,0 +1,86 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""memstat-pollster report on a libvirt written by hand."""
+
+import os
+import stat
+
+from tests.unit import commands
+from tests.unit import fakes
+
+
+class TestReport(commands.CommandTest):
+
+    def setUp(self):
+        super().setUp()
+        self.page = self.etc / 'page.html'
+        self.make(fakes.Domain(1, fakes.healthy(commands.ago(3))))
+
+    def report(self, *argv):
+        return self.run_command('report', '-o', str(self.page), *argv)
+
+    def test_a_page(self):
+        self.assertEqual(0, self.report())
+        self.assertEqual(('', ''), (self.stdout, self.stderr))
+        text = self.page.read_text()
+        for found in ('Memory of the guests on <bdi>compute-7</bdi>',
+                      '<span>libvirt 10.2.3</span>',
+                      '<span>QEMU 9.1.2</span>',
+                      'Nova&#39;s period 10 s', fakes.uuid_of(1)):
+            self.assertIn(found, text)
+
+    def test_on_standard_output(self):
+        self.assertEqual(0, self.run_command('report', '-o', '-'))
+        self.assertTrue(self.stdout.startswith('<!DOCTYPE html>'))
+
+    def test_a_file_that_is_there_keeps_its_mode_and_its_links(self):
+        real = self.etc / 'real.html'
+        real.write_text('old')
+        real.chmod(0o640)
+        self.page.symlink_to(real)
+        self.assertEqual(0, self.report())
+        self.assertTrue(self.page.is_symlink())
+        self.assertIn('compute-7', real.read_text())
+        self.assertEqual(0o640, stat.S_IMODE(real.stat().st_mode))
+        self.assertEqual(
+            {'ceilometer.conf', 'nova.conf', 'page.html', 'real.html'},
+            set(os.listdir(self.etc)))
+
+    def test_a_new_file_has_the_mode_of_any(self):
+        before = os.umask(0o027)
+        self.addCleanup(os.umask, before)
+        self.assertEqual(0, self.report())
+        self.assertEqual(0o640, stat.S_IMODE(self.page.stat().st_mode))
+
+    def test_a_device_is_written_to(self):
+        self.assertEqual(0, self.run_command('report', '-o', '/dev/null'))
+        self.assertTrue(stat.S_ISCHR(os.stat('/dev/null').st_mode))
+
+    def test_a_directory_is_no_file(self):
+        self.assertEqual(3, self.run_command('report', '-o', str(self.etc)))
+        self.assertEqual(
+            f'memstat-pollster: {self.etc} cannot be written: Is a '
+            'directory\n', self.stderr)
+
+    def test_libvirt_does_not_answer(self):
+        self.libvirt.open_errors += [
+            fakes.libvirt_error(38, 'no <socket>')] * 4
+        self.page.write_text('old')
+        self.assertEqual(2, self.report())
+        self.assertIn('no &lt;socket&gt;', self.page.read_text())
+
+    def test_gnocchi_without_credentials(self):
+        self.assertEqual(1, self.report('--gnocchi'))
+        self.assertIn('the page has no curves: the configuration has no '
+                      '[service_credentials]auth_type', self.stderr)
+        self.assertIn('No curves: the configuration has no',
+                      self.page.read_text())
