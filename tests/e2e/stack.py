@@ -38,8 +38,6 @@ RABBITMQ = '/usr/lib/rabbitmq/bin'
 USER = 'admin'
 BIN = pathlib.Path(sys.executable).parent
 
-_ETC = pathlib.Path(__file__).resolve().parents[2] / 'etc'
-
 
 def _find(name: str, where: str) -> str | None:
     found = sorted(glob.glob(os.path.join(where, name)))
