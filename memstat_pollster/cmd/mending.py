@@ -122,8 +122,14 @@ def steps(guest: monitor.Guest, wanted: nova.Wanted) -> list[str]:
     guest_os = guest.domain.guest_os if guest.domain else None
     if status.is_excused(now, wanted.period_s):
         return _filled(_NOVA_OFF, guest, wanted)
-    return _filled(_STEPS.get((now, guest_os), _STEPS.get((now, None), ())),
-                   guest, wanted)
+    found = _STEPS.get((now, guest_os), _STEPS.get((now, None)))
+    if found is None:
+        # Without steps of its own, what is to be done is the remedy.
+        remedy = status.remedy(
+            now, guest_os=guest_os or domain.GuestOS.UNKNOWN,
+            uuid=guest.uuid, nova_period_s=wanted.period_s)
+        found = (remedy,) if remedy else ()
+    return _filled(found, guest, wanted)
 
 
 def check(guest: monitor.Guest, wanted: nova.Wanted) -> list[str]:

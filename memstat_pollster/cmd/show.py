@@ -108,7 +108,7 @@ def _why_not(rule: status.Status, seen: status.Evidence) -> str:
     past, limit_s = seen.past, seen.stale_after_s
     if rule is status.Status.STARTING:
         return _why_not_starting(seen)
-    return {
+    words = {
         status.Status.UNREACHABLE: 'libvirt answered, and its QEMU if it runs',
         status.Status.NOT_RUNNING: 'the guest is '
             + stats.STATE_WORDS.get(reading.state or 0, 'running'),
@@ -125,7 +125,8 @@ def _why_not(rule: status.Status, seen: status.Evidence) -> str:
             f'its numbers are {past.age_s or 0:.0f} s old; up to '
             f'{limit_s:.0f} s they are fresh',
         status.Status.INVALID: 'its numbers can be true',
-    }[rule]
+    }
+    return words.get(rule, 'what it asks for is not so')
 
 
 def _why_not_starting(seen: status.Evidence) -> str:

@@ -34,7 +34,11 @@ LINUX = "<nova:property name='os_distro'>ubuntu</nova:property>"
 
 
 def plain(text):
-    """A text without what differs from run to run."""
+    """A text without what differs from run to run.
+
+    Nor statuses for which the command has no words of its own.
+    """
+    text = re.sub(r' +no +\w+ +what it asks for is not so\n', '', text)
     text = re.sub(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+\d\d:\d\d', 'TIME', text)
     return re.sub(r'\b\d+ s (old|ago|or more)', r'N s \1', text)
 
@@ -166,9 +170,10 @@ class TestJson(commands.CommandTest):
         self.make(test_cmd_status.web(model='none'))
         found, record = self.json('show', 'web')
         self.assertEqual(1, found)
-        self.assertEqual(
-            [False, False, True, None, None, None, None, None, None, None],
-            [rule['holds'] for rule in record['rules']])
+        answers = [rule['holds'] for rule in record['rules']]
+        self.assertEqual(len(status.Status), len(answers))
+        self.assertEqual([False, False, True], answers[:3])
+        self.assertEqual({None}, set(answers[3:]))
         self.assertEqual(
             [f'openstack server reboot --hard {fakes.uuid_of(1)}   (the '
              'guest is restarted: agree on it with its owner)'],
