@@ -27,6 +27,7 @@ from ceilometer import service
 import fixtures
 from keystoneauth1 import exceptions
 import libvirt
+from oslo_config import cfg
 import testtools
 
 from memstat_pollster import builtin
@@ -320,6 +321,13 @@ class TestDiscovery(PollsterTest):
             discovery.InstanceDiscovery)
         self.discoverer.conf = self.conf
 
+    def fetch_extra_metadata(self, value):
+        """Set the option of this name, which Ceilometer has from 25 on."""
+        name = 'fetch_extra_metadata'
+        if name not in self.conf.compute:
+            self.conf.register_opt(cfg.BoolOpt(name), 'compute')
+        self.conf.set_override(name, value, 'compute')
+
     def discover(self, found):
         """One discovery as the agent runs it; what the plugin says of it.
 
@@ -338,7 +346,7 @@ class TestDiscovery(PollsterTest):
 
     def test_a_failure_is_told_once_and_so_is_its_end(self):
         self.serve(fakes.Domain(1, now_record()))
-        self.conf.set_override('fetch_extra_metadata', False, 'compute')
+        self.fetch_extra_metadata(False)
         failure = exceptions.MissingAuthPlugin('nobody to ask')
         self.assertEqual([self.NONE % (
             1, 'libvirt_metadata', 'fails: MissingAuthPlugin: nobody to ask. '
@@ -355,7 +363,7 @@ class TestDiscovery(PollsterTest):
 
     def test_nova_is_asked_for_every_guest(self):
         self.serve(fakes.Domain(1, now_record()))
-        self.conf.set_override('fetch_extra_metadata', True, 'compute')
+        self.fetch_extra_metadata(True)
         self.assertEqual([self.NONE % (
             1, 'libvirt_metadata', 'fails: MissingAuthPlugin: nobody. It asks '
             'Nova for every guest, as [compute]fetch_extra_metadata is true. '
