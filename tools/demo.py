@@ -190,7 +190,8 @@ def main():
             print(line)
         say('memstat-pollster status')
         done = run_command(agent, 'status')
-        print(f'exit status {done.returncode}', flush=True)
+        say(f'its exit status is {done.returncode}, for monitoring: 1 while a '
+            'guest has to be seen to')
         write_page(agent)
         say(f'the node as a page to look at: {PAGE}')
     say(f'all stopped and removed; {time.monotonic() - began:.0f} s')
