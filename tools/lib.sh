@@ -124,7 +124,7 @@ ensure_venv() {
     say "making ${directory#"$PROJECT/"} with $("$python" --version 2>&1)"
     "$python" -m venv --clear "$directory" </dev/null >&2 \
         && "$directory/bin/python" -m pip install --quiet \
-            --disable-pip-version-check "$@" </dev/null >&2
+            --disable-pip-version-check --use-pep517 "$@" </dev/null >&2
 }
 
 # trust_checkout: let pbr read the version from git.
