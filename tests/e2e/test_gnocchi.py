@@ -145,6 +145,9 @@ class TestQueries(base.EndToEndTest):
         """Another project's guest is fuller than nine of them."""
         expected = [(self.lab.guests[name].uuid, 100 * used / base.TOTAL_MIB)
                     for name, used in base.APPS.items()]
+        for name in base.APPS:
+            self.lab.wait_measure(self.lab.guests[name], 'memory.util', 0,
+                                  aggregation='mean')
 
         def fullest():
             output, = self.lab.page('gnocchi-fullest')
