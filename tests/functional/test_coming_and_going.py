@@ -16,6 +16,8 @@ import signal
 import threading
 import time
 
+import libvirt
+
 from memstat_pollster import inspector
 from memstat_pollster import monitor
 from memstat_pollster import nova
@@ -68,10 +70,31 @@ class TestComingAndGoing(base.FunctionalTest):
         run = [time.monotonic(), None, None]
         self.runs[guest.uuid].append(run)
         if start:
-            guest.start()
+            self.start(guest)
             guest.driver.attach()
         guest.driver.push(node.linux_stats(total_kib(number), 131072,
                                            avail_kib=150000))
+
+    @staticmethod
+    def start(guest):
+        """Start it, and again where libvirt stops what it starts.
+
+        Who waits for an answer while QEMU dies makes libvirt 9.0 hear of
+        the end twice (qemuMonitorSend puts back the watch that the first end
+        took away); the second is taken for the end of the next QEMU if that
+        one is being started already.
+        """
+        for _ in range(5):
+            try:
+                guest.start()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
+                    raise
+                node.wait_for(lambda: not guest.domain.isActive(), 30,
+                              f'{guest.name} is shut off')
+            else:
+                return
+        raise AssertionError(f'{guest.name} does not start')
 
     def down(self, number):
         guest = self.guests[number]

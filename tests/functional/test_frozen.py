@@ -237,7 +237,9 @@ class TestOutages(FrozenTest):
         before = self.left_over()
         for _ in range(600):
             self.assertEqual({'unreachable'}, self.words())
-        self.assertEqual(before, self.left_over())
+        # What was there before may have been let go meanwhile.
+        for had, has in zip(before, self.left_over(), strict=True):
+            self.assertLessEqual(has, had)
         self.node.start_daemon()
         self.assertEqual({'reporting'}, self.words())
         lines = self.logger.output.splitlines()
