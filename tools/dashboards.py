@@ -56,6 +56,8 @@ COLOURS: typing.Final = {
     status.Status.INVALID: 'light-red',
     status.Status.UNREACHABLE: 'red',
 }
+#: Of a status that has none of its own yet.
+OTHER_COLOUR: typing.Final = 'dark-red'
 #: A guest with one of these is no fault, as in the alert rules.
 FINE: typing.Final = (status.Status.REPORTING, *sorted(status.QUIET))
 
@@ -66,11 +68,16 @@ Target = cog.Builder[typing.Any]
 Panel = cog.Builder[models.Panel]
 
 
+def colour(of: status.Status) -> str:
+    """Grafana's name of a status' colour."""
+    return COLOURS.get(of, OTHER_COLOUR)
+
+
 def codes() -> models.ValueMap:
     """A status' code is shown as its word, in its colour."""
     return models.ValueMap(options={
         str(int(each)): models.ValueMappingResult(
-            text=each.word, color=COLOURS[each], index=int(each))
+            text=each.word, color=colour(each), index=int(each))
         for each in sorted(status.Status)})
 
 
@@ -134,7 +141,7 @@ class Source:
                       .mode(common.StackingMode.NORMAL)))
         for each in targets:
             panel.override_by_name(each.word, [models.DynamicConfigValue(
-                'color', {'mode': 'fixed', 'fixedColor': COLOURS[each]})])
+                'color', {'mode': 'fixed', 'fixedColor': colour(each)})])
         return panel
 
     def number(self, title: str, description: str, unit: str,
