@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'doc' / 'ext')]
 extensions = [
     'cliff.sphinxext',
     'generated',
+    'local',
     'openstackdocstheme',
     'oslo_config.sphinxext',
 ]

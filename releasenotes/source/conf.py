@@ -12,7 +12,14 @@
 
 """Sphinx configuration of the release notes."""
 
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / 'doc' / 'ext'))
+
 extensions = [
+    'local',
     'openstackdocstheme',
     'reno.sphinxext',
 ]
