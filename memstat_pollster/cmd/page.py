@@ -28,6 +28,7 @@ import typing
 
 import jinja2
 
+from memstat_pollster.cmd import tone
 from memstat_pollster import monitor
 from memstat_pollster import stats
 from memstat_pollster import status
@@ -48,21 +49,24 @@ PUBLISHED_AFTER_S: typing.Final = 900.0
 #: The most characters of a detail: an XML parser may quote a tenant's text.
 LINE: typing.Final = 400
 
-#: Tone (class of the style), sign, and what the status means.  Worst first;
-#: a row's place here is its rank when rows are sorted by status.
-_STATES: typing.Final[collections.abc.Mapping[
-    Status, tuple[str, str, str]]] = {
-    Status.UNREACHABLE: ('bad', '✕', 'QEMU or libvirt did not answer'),
-    Status.INVALID: ('bad', '✕', 'it sends impossible numbers'),
-    Status.STALE: ('bad', '✕', 'it has stopped answering'),
-    Status.DRIVER_MISSING: ('warn', '!', 'no balloon driver has ever spoken'),
-    Status.SERVICE_MISSING: ('warn', '!', 'its driver sends no numbers'),
-    Status.NO_DEVICE: ('warn', '!', 'it has no balloon device'),
-    Status.STATS_DISABLED: ('warn', '!', 'nobody asks it for numbers'),
-    Status.STARTING: ('calm', '…', 'its first numbers are not due yet'),
-    Status.NOT_RUNNING: ('calm', '‖', 'it does not run'),
-    Status.REPORTING: ('good', '✓', 'its numbers are recent and possible'),
+#: What is said of a status, where it is shorter than its meaning; of one tone
+#: worst first.
+_TEXTS: typing.Final[collections.abc.Mapping[Status, str]] = {
+    Status.UNREACHABLE: 'QEMU or libvirt did not answer',
+    Status.INVALID: 'it sends impossible numbers',
+    Status.STALE: 'it has stopped answering',
+    Status.DRIVER_MISSING: 'no balloon driver has ever spoken',
+    Status.SERVICE_MISSING: 'its driver sends no numbers',
+    Status.NO_DEVICE: 'it has no balloon device',
+    Status.STATS_DISABLED: 'nobody asks it for numbers',
+    Status.STARTING: 'its first numbers are not due yet',
+    Status.NOT_RUNNING: 'it does not run',
+    Status.REPORTING: 'its numbers are recent and possible',
 }
+
+_SIGNS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
+    tone.Tone.BAD: '✕', tone.Tone.WARN: '!', tone.Tone.CALM: '…',
+    tone.Tone.GOOD: '✓'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +96,11 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class State:
-    """A status as the page shows it, and how many guests are in it."""
+    """A status as the page shows it, and how many guests are in it.
+
+    :ivar rank: its place when rows are sorted by status, worst first
+    :ivar tone: class of the page's style
+    """
 
     word: str
     rank: int
@@ -104,6 +112,22 @@ class State:
     @property
     def label(self) -> str:
         return self.word.replace('_', ' ')
+
+
+def _states() -> collections.abc.Iterator[tuple[Status, State]]:
+    tones, told = list(tone.Tone), list(_TEXTS)
+    for rank, each in enumerate(sorted(Status, key=lambda each: (
+            tones.index(tone.of(each)),
+            told.index(each) if each in told else len(told)))):
+        sign = _SIGNS[tone.of(each)]
+        yield each, State(
+            each.word, rank, tone.of(each).value,
+            '‖' if each is Status.NOT_RUNNING else sign,
+            _TEXTS.get(each, each.meaning))
+
+
+#: Every status, in the order of the page.
+STATES: typing.Final[collections.abc.Mapping[Status, State]] = dict(_states())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -239,9 +263,7 @@ def _number(value: float | None) -> str:
 
 
 def _state(found: Status, count: int = 0) -> State:
-    tone, sign, meaning = _STATES[found]
-    return State(found.word, list(_STATES).index(found), tone, sign, meaning,
-                 count)
+    return dataclasses.replace(STATES[found], count=count)
 
 
 def split(memory: stats.Memory) -> tuple[tuple[str, int], ...]:
@@ -407,7 +429,7 @@ def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
     rows = tuple(sorted((_row(guest, _curve(guest, history, made.timestamp()))
                          for guest in guests), key=_order))
     found = [guest.verdict.status for guest in guests]
-    states = tuple(_state(each, found.count(each)) for each in _STATES
+    states = tuple(_state(each, found.count(each)) for each in STATES
                    if each in found)
     return Page(
         host=monitor.printable(host.name), made=made, version=version,

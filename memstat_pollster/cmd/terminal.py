@@ -25,24 +25,18 @@ import time
 import types
 import typing
 
+from memstat_pollster.cmd import tone
 from memstat_pollster import status
 
 _RESET: typing.Final = '\033[0m'
 _GREEN, _YELLOW, _RED, _DIM = (
     f'\033[{code}m' for code in (32, 33, 31, 2))
 
-#: Statuses whose numbers are missing for no fault of the guest's side.
-_COLOURS: typing.Final[collections.abc.Mapping[status.Status, str]] = {
-    status.Status.REPORTING: _GREEN,
-    status.Status.STARTING: _DIM,
-    status.Status.NOT_RUNNING: _DIM,
-    status.Status.NO_DEVICE: _YELLOW,
-    status.Status.STATS_DISABLED: _YELLOW,
-    status.Status.DRIVER_MISSING: _YELLOW,
-    status.Status.SERVICE_MISSING: _YELLOW,
-    status.Status.STALE: _RED,
-    status.Status.INVALID: _RED,
-    status.Status.UNREACHABLE: _RED,
+_COLOURS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
+    tone.Tone.BAD: _RED,
+    tone.Tone.WARN: _YELLOW,
+    tone.Tone.CALM: _DIM,
+    tone.Tone.GOOD: _GREEN,
 }
 
 #: How often a line that counts seconds is written anew.
@@ -65,7 +59,7 @@ def width(stream: typing.TextIO) -> int:
 
 def paint(text: str, now: status.Status, coloured: bool) -> str:
     """A text in the colour of a status."""
-    return f'{_COLOURS[now]}{text}{_RESET}' if coloured else text
+    return f'{_COLOURS[tone.of(now)]}{text}{_RESET}' if coloured else text
 
 
 class Progress(contextlib.AbstractContextManager['Progress']):
