@@ -87,6 +87,20 @@ def seconds(text: str) -> float:
     return value
 
 
+def add_guest(parser: argparse.ArgumentParser, dest: str, *,
+              nargs: str | None = None, default: str = '') -> None:
+    """The argument that names guests, as ``guests.is_named`` takes them.
+
+    :param dest: attribute of the parsed arguments
+    :param nargs: argparse's; None: one guest
+    :param default: what stands for no name, where none need be given
+    """
+    parser.add_argument(
+        dest, metavar='GUEST', nargs=nargs,
+        help="a UUID, libvirt's name or Nova's"
+             + (f' (default: {default})' if default else ''))
+
+
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """The option that bounds ``survey``."""
     parser.add_argument(

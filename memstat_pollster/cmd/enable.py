@@ -122,9 +122,7 @@ class Enable(command.Command, lister.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'guests', metavar='GUEST', nargs='*',
-            help="a UUID, libvirt's name or Nova's")
+        command.add_guest(parser, 'guests', nargs='*')
         parser.add_argument(
             '--all', action='store_true',
             help='every guest of this node that needs it')

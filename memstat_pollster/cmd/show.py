@@ -193,8 +193,7 @@ class Show(command.Command, show.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('guest', metavar='GUEST',
-                            help="a UUID, libvirt's name or Nova's")
+        command.add_guest(parser, 'guest')
         command.add_wait(parser)
         return parser
 

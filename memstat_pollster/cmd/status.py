@@ -180,9 +180,7 @@ class Status(command.Command, lister.Lister):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            'guests', metavar='GUEST', nargs='*',
-            help='a UUID, libvirt\'s name or Nova\'s (default: all guests)')
+        command.add_guest(parser, 'guests', nargs='*', default='all guests')
         parser.add_argument(
             '--problems', action='store_true',
             help='only the guests that somebody has to see to')
@@ -201,34 +199,40 @@ class Status(command.Command, lister.Lister):
         if parsed_args.watch is not None:
             self._watch(parsed_args)
         try:
-            self._cycle = self.survey(parsed_args.wait, parsed_args.guests)
-            found = self._selected(parsed_args)
+            self._select(self.survey(parsed_args.wait, parsed_args.guests),
+                         parsed_args.guests)
         except outcome.CommandFailed as exc:
             if parsed_args.summary:
                 self.app.stdout.write(f'{exc}\n')
             raise
         if parsed_args.summary:
-            self.app.stdout.write(f'{summary(found, self._cycle.wanted)}\n')
+            self.app.stdout.write(f'{self._summary()}\n')
         else:
             super().run(parsed_args)
-        if any(is_problem(guest, self._cycle.wanted) for guest in found):
+        if any(is_problem(guest, self._wanted) for guest in self._found):
             return outcome.ExitStatus.PROBLEMS
         return outcome.ExitStatus.OK
 
-    def _selected(self, parsed_args: argparse.Namespace
-                  ) -> list[monitor.Guest]:
-        """Which guests the exit status is about."""
-        if parsed_args.guests:
-            return guests.find(self._cycle, parsed_args.guests)
-        return list(self._cycle.guests.values())
+    def _select(self, cycle: monitor.Cycle,
+                words: collections.abc.Sequence[str]) -> None:
+        """Keep the guests of a reading that the exit status is about.
+
+        :raises memstat_pollster.cmd.outcome.CommandFailed: when a word names
+            none
+        """
+        self._wanted = cycle.wanted
+        self._found = (guests.find(cycle, words) if words
+                       else list(cycle.guests.values()))
+
+    def _summary(self) -> str:
+        return summary(self._found, self._wanted)
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
         return tuple(COLUMNS), [
             row(guest, parsed_args.formatter)
-            for guest in self._selected(parsed_args)
-            if not parsed_args.problems
-            or is_problem(guest, self._cycle.wanted)]
+            for guest in self._found if not parsed_args.problems
+            or is_problem(guest, self._wanted)]
 
     def produce_output(
             self, parsed_args: argparse.Namespace,
@@ -241,8 +245,7 @@ class Status(command.Command, lister.Lister):
         self.formatter = _Table(self.formatter,
                                 terminal.has_colours(self._terminal))
         super().produce_output(parsed_args, column_names, data)
-        self.app.stdout.write(summary(self._selected(parsed_args),
-                                      self._cycle.wanted) + '\n')
+        self.app.stdout.write(self._summary() + '\n')
         return 0
 
     @property
@@ -265,10 +268,9 @@ class Status(command.Command, lister.Lister):
         if parsed_args.formatter == 'table' or parsed_args.summary:
             picture.write(time.strftime('%F %T') + '\n')
         try:
-            self._cycle = found.read()
+            self._select(found.read(), parsed_args.guests)
             if parsed_args.summary:
-                picture.write(summary(self._selected(parsed_args),
-                                      self._cycle.wanted))
+                picture.write(self._summary())
             else:
                 super().run(parsed_args)
         except outcome.CommandFailed as exc:
