@@ -193,6 +193,10 @@ class Show(command.Command, show.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
+        # cliff's "defaults to table" would be no table.
+        parser._option_string_actions['--format'].help = (
+            'the output format; table, the default, is a text to read unless '
+            '-c chooses columns')
         command.add_guest(parser, 'guest')
         command.add_wait(parser)
         return parser

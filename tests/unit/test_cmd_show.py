@@ -187,6 +187,15 @@ class TestJson(commands.CommandTest):
         self.assertIn('mem_stats_period_seconds', record['steps'][0])
 
 
+class TestHelp(commands.CommandTest):
+    def test_it_says_what_is_shown_without_a_format(self):
+        self.assertEqual(0, self.run_command('show', '--help'))
+        words = ' '.join(self.stdout.split())
+        self.assertIn('the output format; table, the default, is a text to '
+                      'read unless -c chooses columns', words)
+        self.assertNotIn('defaults to', words)
+
+
 class TestNaming(commands.CommandTest):
     def test_a_name_that_two_have(self):
         self.make(test_cmd_status.web(1), test_cmd_status.web(2))
