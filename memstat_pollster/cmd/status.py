@@ -16,7 +16,6 @@ import argparse
 import collections
 import collections.abc
 import io
-import shutil
 import textwrap
 import time
 import typing
@@ -27,6 +26,7 @@ from memstat_pollster.cmd import command
 from memstat_pollster.cmd import guests
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import survey
+from memstat_pollster.cmd import table
 from memstat_pollster.cmd import terminal
 from memstat_pollster import monitor
 from memstat_pollster import nova
@@ -34,9 +34,6 @@ from memstat_pollster import status
 
 #: How often --watch reads, in seconds, unless it is told.
 WATCH_S: typing.Final = 2.0
-
-#: Columns of the remedy where no terminal says how many there are.
-REMEDY_WIDTH: typing.Final = 46
 
 
 def rounded(value: float | None) -> float | None:
@@ -93,67 +90,51 @@ def is_problem(guest: monitor.Guest, wanted: nova.Wanted) -> bool:
     return status.is_problem(guest.verdict.status, wanted.period_s)
 
 
-class _Table:
-    """Makes fewer and wider columns of a listing, for people.
+#: What people get to see of a row, in fewer and wider columns.
+_TABLE: typing.Final = (
+    table.Column('status', max(len(each.word) for each in status.Status)),
+    table.Column('age/period'),
+    table.Column('used MiB', right=True),
+    table.Column('of MiB', right=True),
+    table.Column('util', len('100.0 %'), right=True),
+)
 
-    :param formatter: cliff's, for tables
-    :param coloured: whether statuses have colours
+
+class _Formatter:
+    """Stands for cliff's formatter of tables.
+
+    :param formatter: cliff's
+    :param screen: what the table ends up on
     """
 
-    def __init__(self, formatter: typing.Any, coloured: bool) -> None:
-        self._formatter = formatter
-        self._coloured = coloured
+    def __init__(self, formatter: typing.Any, screen: typing.TextIO) -> None:
+        self._formatter, self._screen = formatter, screen
 
     def emit_list(self, column_names: collections.abc.Sequence[str],
                   data: collections.abc.Iterable[
                       collections.abc.Sequence[typing.Any]],
                   stdout: typing.TextIO,
                   parsed_args: argparse.Namespace) -> None:
-        records = [dict(zip(column_names, values, strict=True))
-                   for values in data]
-        if not records:
-            return
-        rows = [self._cells(record) for record in records]
-        columns = ('guest', 'status', 'age/period', 'used MiB', 'of MiB',
-                   'util', 'remedy')
-        width = self._remedy_width(columns, rows, parsed_args)
-        self._formatter.emit_list(
-            columns, [(*cells[:-1], textwrap.fill(cells[-1], width))
-                      for cells in rows], stdout, parsed_args)
+        rows = [self._row(dict(zip(column_names, values, strict=True)))
+                for values in data]
+        if rows or parsed_args.print_empty:
+            table.Table(_TABLE, 'remedy', rows).emit(
+                self._formatter, stdout, parsed_args,
+                table.width(self._screen, parsed_args))
 
-    def _cells(self, record: dict[str, typing.Any]) -> tuple[str, ...]:
+    def _row(self, record: dict[str, typing.Any]) -> table.Row:
         names = dict.fromkeys(filter(None, (
             record['name'], record['libvirt_name'])))
         util = record['util_percent']
-        return (
-            '\n'.join(map(monitor.printable, (*names, record['uuid']))),
-            terminal.paint(record['status'],
-                           status.Status[record['status'].upper()],
-                           self._coloured),
-            f'{_text(record["age_s"])} / {_text(record["period_s"])} s',
-            _text(record['used_mib']), _text(record['available_mib']),
-            '-' if util is None else f'{util} %',
-            record['remedy'] or '-')
-
-    @staticmethod
-    def _remedy_width(columns: tuple[str, ...], rows: list[tuple[str, ...]],
-                      parsed_args: argparse.Namespace) -> int:
-        """What the other columns leave of the terminal's width."""
-        total = parsed_args.max_width
-        if total < 1 and not parsed_args.fit_width:
-            return REMEDY_WIDTH
-        if total < 1:
-            total = shutil.get_terminal_size().columns
-        taken = 4
-        for position, column in enumerate(columns[:-1]):
-            lines = [column]
-            if position != 1:
-                lines += [line for cells in rows
-                          for line in cells[position].split('\n')]
-            else:
-                lines += [each.word for each in status.Status]
-            taken += 3 + max(map(len, lines))
-        return max(total - taken, 16)
+        return table.Row(
+            tuple(map(monitor.printable, (*names, record['uuid']))), (
+                terminal.paint(record['status'],
+                               status.Status[record['status'].upper()],
+                               terminal.has_colours(self._screen)),
+                f'{_text(record["age_s"])} / {_text(record["period_s"])} s',
+                _text(record['used_mib']), _text(record['available_mib']),
+                '-' if util is None else f'{util} %'),
+            record['remedy'] or '')
 
 
 def _text(value: object) -> str:
@@ -240,12 +221,17 @@ class Status(command.Command, lister.Lister):
             data: collections.abc.Iterable[typing.Any]) -> int:
         if parsed_args.formatter != 'table' or parsed_args.columns:
             return super().produce_output(parsed_args, column_names, data)
-        parsed_args.fit_width = (parsed_args.fit_width
-                                 or self._terminal.isatty())
-        self.formatter = _Table(self.formatter,
-                                terminal.has_colours(self._terminal))
+        self.formatter = _Formatter(self.formatter, self._terminal)
+        counts = self._summary()
+        width = table.width(self._terminal, parsed_args)
+        if width is not None:
+            counts = textwrap.fill(counts, width)
+        if self._screen:
+            # What does not fit on the screen is cut off below.
+            self.app.stdout.write(counts + '\n')
         super().produce_output(parsed_args, column_names, data)
-        self.app.stdout.write(self._summary() + '\n')
+        if not self._screen:
+            self.app.stdout.write(counts + '\n')
         return 0
 
     @property

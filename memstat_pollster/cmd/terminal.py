@@ -18,12 +18,14 @@ Nothing of it is written to what is no terminal.
 import collections.abc
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 import types
 import typing
+import unicodedata
 
 from memstat_pollster.cmd import tone
 from memstat_pollster import status
@@ -31,6 +33,8 @@ from memstat_pollster import status
 _RESET: typing.Final = '\033[0m'
 _GREEN, _YELLOW, _RED, _DIM = (
     f'\033[{code}m' for code in (32, 33, 31, 2))
+
+_PAINT: typing.Final = re.compile('\033\\[[0-9;]*m')
 
 _COLOURS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
     tone.Tone.BAD: _RED,
@@ -52,9 +56,29 @@ def has_colours(stream: typing.TextIO) -> bool:
             and os.environ.get('TERM') != 'dumb')
 
 
+def size(stream: typing.TextIO) -> os.terminal_size:
+    """Columns and lines of a terminal; COLUMNS and LINES go before them."""
+    try:
+        own = os.get_terminal_size(stream.fileno())
+    except OSError:
+        # A picture that is collected has no terminal of its own.
+        own = os.terminal_size((0, 0))
+    return shutil.get_terminal_size((own.columns or 80, own.lines or 24))
+
+
 def width(stream: typing.TextIO) -> int:
     """How many columns there are for text; 79 where it is no terminal."""
-    return shutil.get_terminal_size().columns if stream.isatty() else 79
+    return size(stream).columns if stream.isatty() else 79
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes; colours take none.
+
+    :param text: printable but for what :func:`paint` has added
+    """
+    return sum(0 if unicodedata.category(character) in ('Mn', 'Me')
+               else 2 if unicodedata.east_asian_width(character) in 'WF'
+               else 1 for character in _PAINT.sub('', text))
 
 
 def paint(text: str, now: status.Status, coloured: bool) -> str:
@@ -127,7 +151,7 @@ def screen(stream: typing.TextIO) -> collections.abc.Iterator[
         return
 
     def draw(picture: str) -> None:
-        height = shutil.get_terminal_size().lines
+        height = size(stream).lines
         lines = picture.split('\n')
         if len(lines) > height:
             left = len(lines) - height + 1

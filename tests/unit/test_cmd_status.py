@@ -20,6 +20,7 @@ import fixtures
 import libvirt
 
 from memstat_pollster.cmd import status as status_command
+from memstat_pollster.cmd import terminal
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -358,6 +359,78 @@ class TestTerminal(StatusTest):
                   for line in self.stdout.splitlines()[:-1]}
         self.assertEqual(1, len(widths))
         self.assertTrue(140 < widths.pop() <= 160)
+
+
+class TestNarrowTerminal(StatusTest):
+    """Nothing is left out where there are fewer columns."""
+
+    stream = commands.Terminal
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.EnvironmentVariable('NO_COLOR', '1'))
+
+    def lines(self, columns, *argv):
+        with fixtures.EnvironmentVariable('COLUMNS', str(columns)):
+            self.run_command('status', '--wait', '0', *argv)
+        return self.stdout.split('\n')
+
+    def test_every_line_has_its_place(self):
+        self.make(web(1), hung(2, display_name='a-name-as-wide-as-some'))
+        # How wide the ages are depends on the machine.
+        self.assertEqual([
+            'guest status age/period used MiB of MiB util', '-' * 75,
+            'a-name-as-wide-as-some',
+            ' stale N / 10 s - - -',
+            f' instance-00000002 {fakes.uuid_of(2)}',
+            ' see that the guest is alive; in Linux reload virtio_balloon, in '
+            'Windows',
+            ' restart the service BalloonService',
+            'web reporting N / 10 s 234.0 490.0 47.8 %',
+            f' instance-00000001 {fakes.uuid_of(1)}',
+            '2 guests: 1 reporting, 1 stale; 1 to be seen to', '',
+        ], [re.sub(' +', ' ', re.sub(r'\d+\.\d( / )', r'N\1', line))
+            for line in self.lines(75)])
+
+    def test_an_option_narrows_it_too(self):
+        self.make(web(1))
+        self.stream = io.StringIO
+        self.assertEqual('-' * 70, self.lines(160, '--max-width', '70')[1])
+        self.assertEqual('-' * 90, self.lines(90, '--fit-width')[1])
+        self.assertTrue(self.lines(90)[0].startswith('+---'))
+
+    def test_no_line_is_wider_whatever_the_names(self):
+        self.make(
+            web(1, display_name='W' * 9000), hung(2, display_name='网' * 40),
+            hung(3, display_name='&#x1f600;e&#x301;' * 20 + '&#10;&#x85;'),
+            web(4, display_name='x', period=None), silent(5),
+            web(6, model='none', display_name=None))
+        for columns in (*range(38, 110), 142, 143, 150, 160, 200, 250):
+            for line in self.lines(columns):
+                self.assertTrue(terminal.columns(line) <= columns,
+                                (columns, line))
+            for number in range(1, 7):
+                self.assertIn(fakes.uuid_of(number), self.stdout)
+            # Two of them are those of remedies.
+            self.assertEqual((63, 40), (self.stdout.count('W'),
+                                        self.stdout.count('网')))
+            self.assertEqual([], [
+                character for character in self.stdout
+                if not character.isprintable() and character != '\n'])
+
+    def test_a_command_in_a_remedy_is_torn_at_no_hyphen(self):
+        self.make(web(1, period=None))
+        for columns in (*range(40, 110), 142, 143, 160):
+            lines = self.lines(columns)
+            self.assertTrue(any(fakes.uuid_of(1) + '"' in line
+                                for line in lines), columns)
+            self.assertTrue(any('--period' in line for line in lines))
+
+    def test_an_empty_table_only_where_it_is_asked_for(self):
+        self.assertEqual(['no guests', ''], self.lines(80))
+        self.assertEqual(
+            ['guest  status           age/period  used MiB  of MiB     util',
+             '-' * 80, 'no guests', ''], self.lines(80, '--print-empty'))
 
 
 class TestSecondReading(StatusTest):
