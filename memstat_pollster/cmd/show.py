@@ -264,9 +264,13 @@ class _Text:
 
     def _put(self, first: str, text: str) -> None:
         """A line, and what does not fit on it below, indented alike."""
+        indent = ' ' * len(first)
+        if self._width - len(first) < 20:
+            self._lines.append(first.rstrip())
+            first = indent = '    '
         self._lines += textwrap.wrap(
-            text, max(self._width, len(first) + 20), initial_indent=first,
-            subsequent_indent=' ' * len(first), break_long_words=False,
+            text, max(self._width, 40), initial_indent=first,
+            subsequent_indent=indent, break_long_words=False,
             break_on_hyphens=False) or [first.rstrip()]
 
     def _head(self) -> None:
@@ -319,13 +323,13 @@ class _Text:
                   f'{self._wanted.period_s} ({source})')
 
     def _numbers(self, reading: stats.Reading) -> None:
-        self._lines.append(f'  {"field":<12}{"KiB":>12}  '
-                           f'{"/proc/meminfo":<17} meaning')
+        self._put(f'  {"field":<12}{"KiB":>12}  {"/proc/meminfo":<17} ',
+                  'meaning')
         for field in FIELDS:
             value = getattr(reading, field.attribute)
-            self._lines.append(
+            self._put(
                 f'  {field.name:<12}{"-" if value is None else value:>12}  '
-                f'{field.origin:<17} {field.meaning}')
+                f'{field.origin:<17} ', field.meaning)
         stamp = moment(reading.last_update_s)
         if reading.last_update_s == 0:
             stamp = 'never'

@@ -20,6 +20,7 @@ import testtools
 
 from memstat_pollster.cmd import mending
 from memstat_pollster.cmd import show
+from memstat_pollster.cmd import terminal
 from memstat_pollster import domain
 from memstat_pollster import history
 from memstat_pollster import monitor
@@ -82,6 +83,24 @@ What libvirt says
   rss               204800  -                 what its QEMU holds of the host
   last-update TIME: when the guest last answered, by the clock of this host
 ''', re.sub(r'TIME(.*)\n +(.*)\n', r'TIME\1 \2\n', plain(self.stdout)))
+
+    def test_a_narrow_terminal(self):
+        self.stream = commands.Terminal
+        self.make(test_cmd_status.hung(properties=LINUX))
+        for columns in (54, 60, 79, 80, 160):
+            with fixtures.EnvironmentVariable('COLUMNS', str(columns)):
+                self.run_command('show', 'web')
+            lines = [line for line in self.stdout.splitlines()
+                     if str(self.etc) not in line]
+            self.assertEqual([], [line for line in lines if terminal.columns(
+                line) > columns], columns)
+            self.assertEqual(
+                ['  field', 'KiB', '/proc/meminfo', 'meaning'],
+                re.split(r'(?<=\w)\s+', self.stdout.partition(
+                    'libvirt says\n')[2])[:4])
+            self.assertRegex(
+                self.stdout, r'available +501760 +MemTotal\s+all that its '
+                r'kernel\s+manages\n  usable ')
 
     def test_what_to_do_is_told_in_steps(self):
         self.make(test_cmd_status.hung(properties=LINUX))
