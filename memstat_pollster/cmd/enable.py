@@ -24,6 +24,7 @@ from memstat_pollster.cmd import command
 from memstat_pollster.cmd import guests
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import survey
+from memstat_pollster.cmd import table
 from memstat_pollster.cmd import terminal
 from memstat_pollster import domain
 from memstat_pollster import inspector
@@ -42,6 +43,9 @@ WOULD_SET, SET, SKIPPED, FAILED = 'would_set', 'set', 'skipped', 'failed'
 
 COLUMNS: typing.Final = ('name', 'libvirt_name', 'uuid', 'action', 'status',
                          'detail')
+
+#: What people get to see of a step, in fewer columns.
+_TABLE: typing.Final = (table.Column('action'), table.Column('status'))
 
 #: Why a guest is skipped where somebody has to do something about it.
 HARD_REBOOT: typing.Final = (
@@ -303,6 +307,13 @@ class Enable(command.Command, lister.Lister):
         if parsed_args.formatter == 'table' and not self._steps:
             self.app.stdout.write('every running guest has a period\n')
             return 0
+        if parsed_args.formatter == 'table' and not parsed_args.columns:
+            self.formatter = table.Formatter(
+                self.formatter, _TABLE, 'detail', lambda record: table.Row(
+                    table.names(record), (
+                        record['action'],
+                        table.status(record, self.app.stdout)),
+                    record['detail']), self.app.stdout)
         return super().produce_output(parsed_args, column_names, data)
 
 

@@ -15,6 +15,7 @@
 import argparse
 import collections
 import collections.abc
+import functools
 import io
 import textwrap
 import time
@@ -100,41 +101,16 @@ _TABLE: typing.Final = (
 )
 
 
-class _Formatter:
-    """Stands for cliff's formatter of tables.
-
-    :param formatter: cliff's
-    :param screen: what the table ends up on
-    """
-
-    def __init__(self, formatter: typing.Any, screen: typing.TextIO) -> None:
-        self._formatter, self._screen = formatter, screen
-
-    def emit_list(self, column_names: collections.abc.Sequence[str],
-                  data: collections.abc.Iterable[
-                      collections.abc.Sequence[typing.Any]],
-                  stdout: typing.TextIO,
-                  parsed_args: argparse.Namespace) -> None:
-        rows = [self._row(dict(zip(column_names, values, strict=True)))
-                for values in data]
-        if rows or parsed_args.print_empty:
-            table.Table(_TABLE, 'remedy', rows).emit(
-                self._formatter, stdout, parsed_args,
-                table.width(self._screen, parsed_args))
-
-    def _row(self, record: dict[str, typing.Any]) -> table.Row:
-        names = dict.fromkeys(filter(None, (
-            record['name'], record['libvirt_name'])))
-        util = record['util_percent']
-        return table.Row(
-            tuple(map(monitor.printable, (*names, record['uuid']))), (
-                terminal.paint(record['status'],
-                               status.Status[record['status'].upper()],
-                               terminal.has_colours(self._screen)),
-                f'{_text(record["age_s"])} / {_text(record["period_s"])} s',
-                _text(record['used_mib']), _text(record['available_mib']),
-                '-' if util is None else f'{util} %'),
-            record['remedy'] or '')
+def _table_row(screen: typing.TextIO,
+               record: dict[str, typing.Any]) -> table.Row:
+    util = record['util_percent']
+    return table.Row(
+        table.names(record), (
+            table.status(record, screen),
+            f'{_text(record["age_s"])} / {_text(record["period_s"])} s',
+            _text(record['used_mib']), _text(record['available_mib']),
+            '-' if util is None else f'{util} %'),
+        record['remedy'] or '')
 
 
 def _text(value: object) -> str:
@@ -221,7 +197,9 @@ class Status(command.Command, lister.Lister):
             data: collections.abc.Iterable[typing.Any]) -> int:
         if parsed_args.formatter != 'table' or parsed_args.columns:
             return super().produce_output(parsed_args, column_names, data)
-        self.formatter = _Formatter(self.formatter, self._terminal)
+        self.formatter = table.Formatter(
+            self.formatter, _TABLE, 'remedy',
+            functools.partial(_table_row, self._terminal), self._terminal)
         counts = self._summary()
         width = table.width(self._terminal, parsed_args)
         if width is not None:

@@ -24,6 +24,8 @@ import textwrap
 import typing
 
 from memstat_pollster.cmd import terminal
+from memstat_pollster import monitor
+from memstat_pollster import status as statuses
 
 #: Columns of the text where there is room for as many as one likes.
 TEXT_WIDTH: typing.Final = 46
@@ -65,6 +67,50 @@ class Row:
     names: tuple[str, ...]
     cells: tuple[str, ...]
     text: str
+
+
+class Formatter:
+    """Stands for cliff's formatter of a listing with -f table.
+
+    :param formatter: cliff's
+    :param columns: of the cells
+    :param title: of the texts
+    :param row: makes a row of a record
+    :param screen: what the table ends up on
+    """
+
+    def __init__(self, formatter: typing.Any,
+                 columns: collections.abc.Sequence[Column], title: str,
+                 row: collections.abc.Callable[[dict[str, typing.Any]], Row],
+                 screen: typing.TextIO) -> None:
+        self._formatter, self._columns, self._title = (
+            formatter, columns, title)
+        self._row, self._screen = row, screen
+
+    def emit_list(self, column_names: collections.abc.Sequence[str],
+                  data: collections.abc.Iterable[
+                      collections.abc.Sequence[typing.Any]],
+                  stdout: typing.TextIO,
+                  parsed_args: argparse.Namespace) -> None:
+        rows = [self._row(dict(zip(column_names, values, strict=True)))
+                for values in data]
+        if rows or parsed_args.print_empty:
+            Table(self._columns, self._title, rows).emit(
+                self._formatter, stdout, parsed_args,
+                width(self._screen, parsed_args))
+
+
+def names(record: dict[str, typing.Any]) -> tuple[str, ...]:
+    """What a record calls its guest: Nova's name, libvirt's and the UUID."""
+    return tuple(map(monitor.printable, dict.fromkeys(filter(None, (
+        record['name'], record['libvirt_name'], record['uuid'])))))
+
+
+def status(record: dict[str, typing.Any], screen: typing.TextIO) -> str:
+    """The status of a record, in its colour if the screen has colours."""
+    word = record['status']
+    return terminal.paint(word, statuses.Status[word.upper()],
+                          terminal.has_colours(screen))
 
 
 def width(stream: typing.TextIO,

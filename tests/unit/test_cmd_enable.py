@@ -12,6 +12,9 @@
 
 """The enable command, on a libvirt written by hand."""
 
+import re
+
+import fixtures
 import libvirt
 
 from tests.unit import commands
@@ -181,6 +184,49 @@ class TestPlan(EnableTest):
         self.first.display_name = 'x&#x85;\u202ey'
         self.run_command('enable', '--all', '--dry-run')
         self.assertIn('x\\x85\\u202ey', self.stdout)
+
+
+class TestTable(EnableTest):
+    """For people; it fits their terminal."""
+
+    def shown(self, *argv):
+        self.assertEqual(1, self.run_command('enable', 'first', 'none',
+                                             '--dry-run', *argv))
+        return self.stdout
+
+    def test_a_frame_where_there_is_room(self):
+        self.assertEqual([
+            ['guest', 'action', 'status', 'detail'],
+            ['first', 'would_set', 'stats_disabled',
+             'its period is to be 10 s'],
+            ['instance-00000001', '', '', ''],
+            [self.first.uuid, '', '', ''],
+            ['none', 'skipped', 'no_device',
+             'it has no balloon device: hard reboot it, so'],
+            ['instance-00000004', '', '', 'that Nova writes its XML anew'],
+            [self.none.uuid, '', '', '']],
+            [[cell.strip() for cell in line[1:-1].split('|')]
+             for line in self.shown().splitlines() if line[0] == '|'])
+
+    def test_80_columns(self):
+        self.stream = commands.Terminal
+        self.useFixture(fixtures.EnvironmentVariable('COLUMNS', '80'))
+        self.assertEqual(f'''\
+guest  action     status
+{'-' * 80}
+first  would_set  \033[33mstats_disabled\033[0m
+  instance-00000001  {self.first.uuid}
+  its period is to be 10 s
+none   skipped    \033[33mno_device\033[0m
+  instance-00000004  {self.none.uuid}
+  it has no balloon device: hard reboot it, so that Nova writes its XML anew
+''', self.shown())
+
+    def test_columns_that_are_chosen(self):
+        self.assertEqual(
+            ['action', 'would_set', 'skipped'],
+            re.findall(r'^\| (\S+)', self.shown('-c', 'action'),
+                       re.MULTILINE))
 
 
 class TestQuestion(EnableTest):
