@@ -43,6 +43,10 @@ _COLOURS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
     tone.Tone.GOOD: _GREEN,
 }
 
+#: The other screen, without a cursor; what is too long for a line is cut off.
+_ENTER: typing.Final = '\033[?1049h\033[?25l\033[?7l'
+_LEAVE: typing.Final = '\033[?7h\033[?25h\033[?1049l'
+
 #: How often a line that counts seconds is written anew.
 _TICK_S: typing.Final = 0.2
 
@@ -139,7 +143,8 @@ def screen(stream: typing.TextIO) -> collections.abc.Iterator[
     """A picture that is drawn again and again.
 
     On a terminal it has the other screen, and the one that was there comes
-    back however the block ends; elsewhere one picture follows another.
+    back however the block ends, and while it is stopped (Ctrl-Z); elsewhere
+    one picture follows another.
 
     :returns: draws a picture, cropped to the terminal's height
     """
@@ -159,13 +164,25 @@ def screen(stream: typing.TextIO) -> collections.abc.Iterator[
         stream.write('\033[H' + '\033[K\n'.join(lines) + '\033[K\033[J')
         stream.flush()
 
-    before = {number: signal.signal(number, _end)
-              for number in (signal.SIGTERM, signal.SIGHUP)}
+    def stop(number: int, _frame: object) -> None:
+        # The stream may be in the middle of a picture: it is left alone.
+        os.write(stream.fileno(), _LEAVE.encode())
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+        signal.signal(number, stop)
+        os.write(stream.fileno(), _ENTER.encode())
+
+    handlers = dict.fromkeys(
+        (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT), _end)
+    before = {number: signal.signal(number, handler) for number, handler
+              in {**handlers, signal.SIGTSTP: stop}.items()}
     try:
-        stream.write('\033[?1049h\033[?25l\033[?7l')
+        stream.write(_ENTER)
         yield draw
     finally:
-        stream.write('\033[?7h\033[?25h\033[?1049l')
-        stream.flush()
+        # A terminal that has gone needs no cleaning.
+        with contextlib.suppress(OSError):
+            stream.write(_LEAVE)
+            stream.flush()
         for number, handler in before.items():
             signal.signal(number, handler)
