@@ -68,7 +68,7 @@ def parse(text: str) -> list[Series]:
 
 def scrape(address: str) -> list[Series]:
     """Ask an exporter, as Prometheus would."""
-    answer = requests.get(f'http://{address}/metrics', timeout=10)
+    answer = requests.get(f'http://{address}/metrics', timeout=60)
     answer.raise_for_status()
     return parse(answer.text)
 
@@ -131,12 +131,12 @@ class Prometheus:
     def _ready(self) -> bool:
         try:
             return requests.get(f'{self.url}/-/ready', timeout=10).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _get(self, what: str, **parameters: Any) -> Any:
         answer = requests.get(f'{self.url}/api/v1/{what}', parameters,
-                              timeout=30).json()
+                              timeout=60).json()
         if answer['status'] != 'success':
             raise services.ServiceError(f'{parameters}: {answer["error"]}')
         return answer['data']
@@ -184,7 +184,22 @@ class Prometheus:
         """What it scrapes, and how that goes."""
         return self._get('targets')['activeTargets']
 
-    def wait_for(self, condition: Any, what: str, timeout: float = 60.0,
+    def wait_scrapes(self, count: int) -> None:
+        """Wait until every target has been scraped so many times more.
+
+        :raises ServiceError: as in :meth:`wait_for`
+        """
+        for _ in range(count):
+            last = self._scraped()
+            self.wait_for(lambda last=last: all(
+                when != last.get(url)
+                for url, when in self._scraped().items()), 'a scrape')
+
+    def _scraped(self) -> dict[str, str]:
+        return {each['scrapeUrl']: each['lastScrape']
+                for each in self.targets()}
+
+    def wait_for(self, condition: Any, what: str, timeout: float = 120.0,
                  ) -> Any:
         """Wait until a condition is true; its value.
 
