@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Mapping
 from concurrent import futures
-import datetime
 import re
+import time
 from typing import Any
 from typing import TypeVar
 import unittest
@@ -47,8 +47,11 @@ KINDS = {
 #: tests/unit/test_status.py has the codes that were ever released, as they
 #: must stay.
 CODES = {each.word: int(each) for each in statuses.Status}
-#: The host's clock and libvirt's whole seconds, and the time a poll takes.
+#: libvirt's whole seconds, and what the kernel's clocks differ by.
 CLOCK_SLACK_S = 1.5
+#: Periods, of 1 s mostly, that a guest may miss: on a machine with more to do
+#: its answers are some seconds late, and it is no less alive.
+STALE_AFTER = 10
 RESIDENT_SLACK_MIB = 16
 
 Samples = Mapping[str, polling.Sample]
@@ -102,10 +105,13 @@ def word(samples: Samples) -> str | None:
     return status.metadata['balloon_status'] if status else None
 
 
-def polled_s(sample: polling.Sample) -> float:
-    """When the sample was polled, seconds since the epoch."""
-    moment = datetime.datetime.fromisoformat(sample.timestamp)
-    return moment.replace(tzinfo=datetime.timezone.utc).timestamp()
+def read_s(sample: polling.Sample) -> float:
+    """When the guest was read, seconds since the epoch.
+
+    Not the sample's timestamp: that is of when Ceilometer had it.
+    """
+    assert sample.read_s is not None
+    return time.time() - time.monotonic() + sample.read_s
 
 
 class SharedGuestsTest(base.FunctionalTest):
@@ -186,7 +192,8 @@ class SharedAgentTest(SharedGuestsTest):
     :cvar groups: more of ceilometer.conf
     """
 
-    memstat: Mapping[str, object] = {'boot_grace': 3}
+    memstat: Mapping[str, object] = {
+        'boot_grace': 3, 'stale_after_periods': STALE_AFTER}
     groups: Mapping[str, Mapping[str, object]] = {}
     agent: polling.Agent
 
@@ -233,7 +240,7 @@ class SharedAgentTest(SharedGuestsTest):
                 if guest.uuid in cycle]
 
     def settled(self, guest: node.Guest, status: str,
-                timeout: float = 30.0) -> Samples:
+                timeout: float = 120.0) -> Samples:
         """Wait until a guest has had a status for three cycles: it is told.
 
         :returns: its samples of the newest
@@ -258,7 +265,7 @@ class SharedAgentTest(SharedGuestsTest):
         :param detail: with N for numbers of seconds
         :param memory: of the meter memory; None: it is not there
         :param age: 'frozen': since libvirt's last-update, which stands
-            still; 'fresh': within the period; None: not published
+            still; 'fresh': of a guest that answers; None: not published
         :param source: of memory.usage
         :param resident: whether memory.resident is there
         :param numbers: the guest's own, by meter
@@ -294,11 +301,10 @@ class SharedAgentTest(SharedGuestsTest):
                   kind: str) -> None:
         """An age is right by the clock."""
         if kind == 'fresh':
-            self.assertTrue(0 <= sample.volume <= 3 + CLOCK_SLACK_S,
-                            sample.volume)
+            self.assertTrue(0 <= sample.volume <= STALE_AFTER, sample.volume)
         else:
             stamp = guest.domain.memoryStats()['last_update']
-            self.assertAlmostEqual(polled_s(sample) - stamp, sample.volume,
+            self.assertAlmostEqual(read_s(sample) - stamp, sample.volume,
                                    delta=CLOCK_SLACK_S)
 
     # What was said

@@ -53,7 +53,7 @@ class Poller(threading.Thread):
 
     def stop(self):
         self._ended.set()
-        self.join(30)
+        self.join(60)
         self.reader.close()
 
 
@@ -69,31 +69,37 @@ class TestComingAndGoing(base.FunctionalTest):
         guest = self.guests[number]
         run = [time.monotonic(), None, None]
         self.runs[guest.uuid].append(run)
+        record = node.linux_stats(total_kib(number), 131072,
+                                  avail_kib=150000)
         if start:
-            self.start(guest)
-            guest.driver.attach()
-        guest.driver.push(node.linux_stats(total_kib(number), 131072,
-                                           avail_kib=150000))
+            self.start(guest, record)
+        else:
+            guest.driver.push(record)
 
     @staticmethod
-    def start(guest):
+    def start(guest, record):
         """Start it, and again where libvirt stops what it starts.
 
         Who waits for an answer while QEMU dies makes libvirt 9.0 hear of
         the end twice (qemuMonitorSend puts back the watch that the first end
         took away); the second is taken for the end of the next QEMU if that
-        one is being started already.
+        one is being started already, or has just been.
         """
-        for _ in range(5):
+        for _ in range(10):
             try:
                 guest.start()
+                guest.driver.attach()
+                guest.driver.push(record)
             except libvirt.libvirtError as error:
                 if error.get_error_code() != libvirt.VIR_ERR_OPERATION_FAILED:
                     raise
-                node.wait_for(lambda: not guest.domain.isActive(), 30,
-                              f'{guest.name} is shut off')
+            except (OSError, node.QTestError):
+                pass  # QEMU has gone
             else:
                 return
+            guest.close()
+            node.wait_for(lambda: not guest.domain.isActive(), 60,
+                          f'{guest.name} is shut off')
         raise AssertionError(f'{guest.name} does not start')
 
     def down(self, number):
@@ -101,8 +107,11 @@ class TestComingAndGoing(base.FunctionalTest):
         run = self.runs[guest.uuid][-1]
         run[1] = time.monotonic()
         guest.close()
-        os.kill(guest.qemu_pid, signal.SIGKILL)
-        node.wait_for(lambda: not guest.domain.isActive(), 30,
+        try:
+            os.kill(guest.qemu_pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # libvirt has stopped it, see start()
+        node.wait_for(lambda: not guest.domain.isActive(), 60,
                       f'{guest.name} is shut off')
         run[2] = time.monotonic()
 

@@ -43,7 +43,7 @@ COMMAND = os.path.join(os.path.dirname(sys.executable), 'memstat-pollster')
 
 #: How old the numbers of a guest that answers every second may be: the
 #: machine is busy.
-FRESH_S = 3 + published.CLOCK_SLACK_S
+FRESH_S = published.STALE_AFTER
 
 HOSTILE = '<script>alert(1)</script>\x85\u202e\n[2J' + 'W' * 9000
 
@@ -65,7 +65,8 @@ class CommandTest(published.SharedGuestsTest):
     :cvar directory: of its configuration, which is that of an agent
     """
 
-    memstat = 'boot_grace = 3\nread_timeout = 2\n'
+    memstat = ('boot_grace = 3\nread_timeout = 2\n'
+               f'stale_after_periods = {published.STALE_AFTER}\n')
     period_s = 10
 
     @classmethod
@@ -140,7 +141,7 @@ class StatusTest(CommandTest):
         cls.off.domain.destroy()
         cls.frozen.freeze()
         # The guests that say nothing have done so for long enough.
-        time.sleep(5)
+        time.sleep(published.STALE_AFTER + 2)
 
     @staticmethod
     def row(guest, status, detail, period_s=1, **changes):
@@ -201,7 +202,7 @@ class StatusTest(CommandTest):
                 guest = (self.hung if row['status'] == 'stale'
                          else self.no_period)
                 stamp = guest.domain.memoryStats()['last_update']
-                self.assertTrue(0 <= now - stamp - age_s <= 10, row)
+                self.assertTrue(0 <= now - stamp - age_s <= 60, row)
             else:
                 self.assertIsNone(age_s, row)
         return rows
@@ -334,6 +335,9 @@ class TestSecondReading(CommandTest):
 
 
 class TestCost(CommandTest):
+    # One that takes long is looked after by more calls.
+    memstat = f'{CommandTest.memstat}read_timeout = 300\n'
+
     @classmethod
     def make_guests(cls):
         for number in range(3):
@@ -622,7 +626,11 @@ class TestTerminal(CommandTest):
         self.clean(terminal)
 
     def test_ctrl_c_while_it_waits(self):
-        terminal = self.start('status')
+        guest = self.scripted('waits', period=600, attach=True)
+        guest.driver.push(mib(450, 95, 205))
+        guest.domain.suspend()
+        guest.domain.resume()
+        terminal = self.start('status', '--wait', '300', guest.name)
         terminal.wait_for('cannot be told')
         os.write(terminal.master, b'\x03')
         self.assertEqual(130, terminal.end())

@@ -93,7 +93,7 @@ class TestLinuxGuest(base.FunctionalTest):
             settled = all(abs(kib) <= 256 for kib in off.values())
             return off if settled else None
 
-        off = node.wait_for(differences, 10, 'statistics like meminfo', 0.5)
+        off = node.wait_for(differences, 60, 'statistics like meminfo', 0.5)
         self.assertEqual(0, off['available'])
 
     def test_without_driver_it_never_reports(self) -> None:
@@ -102,7 +102,7 @@ class TestLinuxGuest(base.FunctionalTest):
         self.assertEqual(0, told['last_update'])
         self.assertNotIn('available', told)
         guest.command('load', '^DRV loaded')
-        node.wait_for(lambda: guest.domain.memoryStats()['last_update'], 10,
+        node.wait_for(lambda: guest.domain.memoryStats()['last_update'], 60,
                       'first record after the driver was loaded')
 
     def test_console_survives_reboot_and_start(self) -> None:
@@ -113,7 +113,7 @@ class TestLinuxGuest(base.FunctionalTest):
         guest.wait_ready()
         self.assertEqual(total, guest.meminfo()['MemTotal'])
         guest.command('sh poweroff -f &', '^RC=0')
-        node.wait_for(lambda: not guest.domain.isActive(), 10, 'shut-off')
+        node.wait_for(lambda: not guest.domain.isActive(), 60, 'shut-off')
         self.assertRaises(ProcessLookupError, lambda: guest.qemu_pid)
         guest.start()
         guest.wait_ready()
@@ -123,7 +123,7 @@ class TestLinuxGuest(base.FunctionalTest):
     def test_balloon_starts_inflated_below_the_maximum(self) -> None:
         guest = self.linux('small', mib=112, maximum_mib=160)
         node.wait_for(
-            lambda: guest.domain.memoryStats()['actual'] == 112 * 1024, 10,
+            lambda: guest.domain.memoryStats()['actual'] == 112 * 1024, 60,
             'inflated balloon')
         self.assertEqual(160 * 1024, guest.domain.maxMemory())
 
@@ -172,13 +172,13 @@ class TestScriptedGuest(base.FunctionalTest):
         before = lively.domain.memoryStats()['last_update']
         node.wait_for(
             lambda: lively.domain.memoryStats()['last_update'] > before + 2,
-            20, 'answers of the guest that is not frozen')
+            60, 'answers of the guest that is not frozen')
         frozen.thaw()
         lively.driver.answers = False
         silent = lively.domain.memoryStats()['last_update']
         node.wait_for(
             lambda: frozen.domain.memoryStats()['last_update'] > silent + 2,
-            20, 'answers of the thawed guest')
+            60, 'answers of the thawed guest')
         self.assertEqual(silent, lively.domain.memoryStats()['last_update'])
 
     def test_what_a_frozen_guest_was_told_holds_when_it_thaws(self) -> None:
@@ -186,10 +186,10 @@ class TestScriptedGuest(base.FunctionalTest):
         guest.driver.push(node.linux_stats(700_001, 300_007))
         guest.freeze()
         self.assertRaises(TimeoutError, guest.driver.push,
-                          node.linux_stats(700_001, 200_003))
+                          node.linux_stats(700_001, 200_003), timeout=2.0)
         guest.thaw()
         node.wait_for(
-            lambda: guest.domain.memoryStats()['unused'] == 200_003, 5,
+            lambda: guest.domain.memoryStats()['unused'] == 200_003, 60,
             'the record of the time when it was frozen')
 
     def test_frozen_guest_is_destroyed(self) -> None:
@@ -342,7 +342,7 @@ class TestDaemon(base.FunctionalTest):
             self.assertFalse(answered.wait(0.5))
         finally:
             self.node.thaw_daemon()
-        asking.join(10)
+        asking.join(60)
         self.assertTrue(answered.is_set())
 
     def test_sigkill_leaves_no_process(self) -> None:
@@ -361,7 +361,7 @@ class TestDaemon(base.FunctionalTest):
         finally:
             os.kill(child.pid, signal.SIGKILL)
             child.wait()
-        node.wait_for(lambda: not commands_naming(directory), 5,
+        node.wait_for(lambda: not commands_naming(directory), 60,
                       'end of all that ran in %s' % directory)
 
     def test_stop_leaves_nothing_and_may_be_repeated(self) -> None:

@@ -65,14 +65,14 @@ class TestWanted(NovaTest):
     def test_nova_conf_is_read_again(self):
         """10 becomes 0 becomes 25, while the agent runs."""
         self.settled(self.none, 'no_device')
-        self.agent.nova_conf.write_text(self.nova_conf(0))
+        self.agent.write_nova_conf(self.nova_conf(0))
         self.assertPublished(
             self.none, self.wait_remedy(self.none, NOVA_OFF),
             'no_device', NONE, NOVA_OFF)
         self.assertPublished(
             self.without, self.wait_remedy(self.without, NOVA_OFF),
             'stats_disabled', NO_PERIOD, NOVA_OFF, age='frozen')
-        self.agent.nova_conf.write_text(self.nova_conf(25))
+        self.agent.write_nova_conf(self.nova_conf(25))
         remedy = test_signatures.set_period(self.without).replace(
             'period 10', 'period 25')
         self.assertPublished(
@@ -81,7 +81,7 @@ class TestWanted(NovaTest):
         # The guests are as they were: there is nothing new to be told.
         for guest in (self.none, self.without):
             self.assertEqual(1, len(self.said_of(guest)))
-        self.agent.nova_conf.write_text(self.nova_conf(10))
+        self.agent.write_nova_conf(self.nova_conf(10))
         self.wait_remedy(self.none, test_signatures.HARD_REBOOT)
 
 

@@ -120,10 +120,11 @@ class TestReport(published.SharedGuestsTest):
         cls.configuration.write_text(
             f'[DEFAULT]\nlibvirt_uri = {cls.node.ro_uri}\n'
             f'[memstat]\nboot_grace = 0\n'
+            f'stale_after_periods = {published.STALE_AFTER}\n'
             f'nova_config_files = {cls.directory}/nova.conf\n')
         (cls.directory / 'nova.conf').write_text(
             '[libvirt]\nmem_stats_period_seconds = 7\n')
-        node.wait_for(cls._written, 30, 'a page with the guest that hangs')
+        node.wait_for(cls._written, 120, 'a page with the guest that hangs')
         cls.browser = browser.Browser()
         cls.addClassCleanup(cls.browser.close)
 
@@ -132,7 +133,7 @@ class TestReport(published.SharedGuestsTest):
         return subprocess.run(
             [COMMAND, '--config-file', str(cls.configuration), *arguments,
              'report', '-o', str(output or cls.page)],
-            capture_output=True, text=True, timeout=60)
+            capture_output=True, text=True, timeout=120)
 
     @classmethod
     def _written(cls):

@@ -68,15 +68,16 @@ class TestSideBySide(published.SharedGuestsTest):
                 'stats_disabled': 2, 'driver_missing': 1, 'no_device': 1}
 
         def watch():
-            return monitor.Monitor(source, status.Thresholds(3, 0.0),
-                                   lambda: nova.Wanted(10))
+            return monitor.Monitor(
+                source, status.Thresholds(published.STALE_AFTER, 0.0),
+                lambda: nova.Wanted(10))
 
         def words(by):
             found = by.cycle().guests
             return collections.Counter(
                 found[guest.uuid].verdict.status.word for guest in guests)
         before = watch()
-        node.wait_for(lambda: words(before) == sick | {'reporting': 1}, 30,
+        node.wait_for(lambda: words(before) == sick | {'reporting': 1}, 90,
                       'every guest is as sick as it will be')
         said = self.useFixture(fixtures.FakeLogger(
             'memstat_pollster', level=logging.INFO))

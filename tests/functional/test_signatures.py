@@ -63,7 +63,8 @@ def set_period(guest):
 class TestReporting(published.SharedAgentTest):
     """Numbers that are fresh and possible, from every kind of driver."""
 
-    memstat = {'boot_grace': 120}
+    memstat = {'boot_grace': 120,
+               'stale_after_periods': published.STALE_AFTER}
 
     @classmethod
     def make_guests(cls):
@@ -97,19 +98,23 @@ class TestReporting(published.SharedAgentTest):
         'Healthy Linux: all numbers, the timestamp moves every period')
     def test_linux_equals_its_own_meminfo(self):
         self.agent.wait_status(self.web.uuid, 'reporting')
-        own = {key: kib / 1024 for key, kib in self.web.meminfo().items()}
 
         def equal(cycles):
             samples = cycles[-1][self.web.uuid]
+            if published.word(samples) != 'reporting':
+                return None
+            # Read each time: what a guest has free changes by itself.
+            own = {key: kib / 1024
+                   for key, kib in self.web.meminfo().items()}
             usable = samples['memory.usable'].volume
             unused = samples['memory.unused'].volume
             # 256 KiB: reading meminfo in the guest takes memory too.
             if (abs(usable - own['MemAvailable']) > 0.25
                     or abs(unused - own['MemFree']) > 0.25):
                 return None
-            return samples
-        samples = self.agent.wait_for(equal, f'the meters equal {own}')
-        total = own['MemTotal']
+            return samples, own['MemTotal']
+        samples, total = self.agent.wait_for(
+            equal, "the meters equal the guest's own meminfo")
         usable = samples['memory.usable'].volume
         self.assertPublished(
             self.web, samples, 'reporting', HEALTHY, memory=128.0,
@@ -395,6 +400,9 @@ class TestFallsSilent(published.SharedAgentTest):
 class TestOperators(published.SharedAgentTest):
     """What is done to a running guest: its period changed, or a pause."""
 
+    #: Too old for a period of 1 s.
+    OLD_S = published.STALE_AFTER + 0.5
+
     @classmethod
     def make_guests(cls):
         cls.zero = cls.new_scripted('zero', mib(411, 81, 211))
@@ -415,7 +423,7 @@ class TestOperators(published.SharedAgentTest):
         cls.agent.wait_status(cls.raised.uuid, 'reporting')
         cls.agent.wait_status(cls.paused.uuid, 'reporting')
         cls.set_period(cls.zero, 0)
-        cls.set_period(cls.raised, 5)
+        cls.set_period(cls.raised, 15)
         cls.paused.domain.suspend()
 
     def age_of(self, guest, cycles):
@@ -459,8 +467,9 @@ class TestOperators(published.SharedAgentTest):
     def test_period_raised_live(self):
         """An age that the old period called stale is fresh by the new."""
         self.agent.wait_for(
-            lambda cycles: (self.age_of(self.raised, cycles) or 0) > 3.5,
-            'numbers older than three of the first periods')
+            lambda cycles: (
+                self.age_of(self.raised, cycles) or 0) > self.OLD_S,
+            'numbers that are too old for the first period')
         self.agent.wait_cycles(3)
         self.assertEqual(['reporting'], self.words(self.raised))
         self.assertEqual([], self.said_of(self.raised))
@@ -469,8 +478,9 @@ class TestOperators(published.SharedAgentTest):
     def test_period_lowered_live(self):
         """An age that the old period called fresh is stale by the new."""
         self.agent.wait_for(
-            lambda cycles: (self.age_of(self.lowered, cycles) or 0) > 3.5,
-            'numbers older than three of the second periods')
+            lambda cycles: (
+                self.age_of(self.lowered, cycles) or 0) > self.OLD_S,
+            'numbers that are too old for the second period')
         self.assertEqual(['reporting'], self.words(self.lowered))
         self.set_period(self.lowered, 1)
         self.check(self.lowered, 'stale', SILENT, 'see that the guest is '
@@ -478,7 +488,7 @@ class TestOperators(published.SharedAgentTest):
                    'restart the service BalloonService', age='frozen')
         found, = [line for line in self.agent.said()
                   if self.lowered.uuid in line]
-        self.assertIn('more than 3 s', found)
+        self.assertIn(f'more than {published.STALE_AFTER} s', found)
 
     @published.signature(
         'not_running',
@@ -490,7 +500,7 @@ class TestOperators(published.SharedAgentTest):
         # Long enough for what it sent before to be out of date.
         self.agent.wait_for(
             lambda cycles: cycles[-1][self.paused.uuid][
-                'memory.stats.age'].volume > 3.5, 'old numbers')
+                'memory.stats.age'].volume > self.OLD_S, 'old numbers')
         self.paused.driver.set(mib(415, 35, 115))
         before = len(self.history(self.paused))
         self.paused.domain.resume()
@@ -517,7 +527,8 @@ class TestMoved(published.SharedAgentTest):
     again: what libvirt says then is known to be untrue.
     """
 
-    PERIOD_S = 4
+    #: Longer than it takes to eat and to be moved, on a busy machine too.
+    PERIOD_S = 10
     EATEN_MIB = 24
     #: A boot on a machine with more to do takes a while.
     memstat = {'boot_grace': 30, 'stale_after_periods': 8}
@@ -532,12 +543,16 @@ class TestMoved(published.SharedAgentTest):
         cls.migrated.wait_ready()
         cls.rebooted.wait_ready()
 
+    def next_answer(self, guest):
+        """Wait for a guest's next answer."""
+        stamp = guest.domain.memoryStats()['last_update']
+        return node.wait_for(
+            lambda: self.newer_than(guest.domain, stamp), 60, 'an answer')
+
     def eat_unseen(self, guest):
         """Let a guest eat between two answers; what it last told, in KiB."""
         self.agent.wait_status(guest.uuid, 'reporting')
-        stamp = guest.domain.memoryStats()['last_update']
-        told = node.wait_for(
-            lambda: self.newer_than(guest.domain, stamp), 20, 'an answer')
+        told = self.next_answer(guest)
         guest.command(f'eat {self.EATEN_MIB}', '^ATE')
         return told
 
@@ -555,7 +570,7 @@ class TestMoved(published.SharedAgentTest):
         self.assertEqual(told['usable'], first['usable'])
         self.assertGreaterEqual(first['last_update'], int(moved_s))
         answer = node.wait_for(
-            lambda: self.newer_than(domain, first['last_update']), 30,
+            lambda: self.newer_than(domain, first['last_update']), 90,
             'an answer')
         self.assertGreater(told['usable'] - answer['usable'],
                            (self.EATEN_MIB - 1) * 1024)
@@ -646,7 +661,8 @@ class TestMoved(published.SharedAgentTest):
             abs(samples['memory.usable'].volume - eaten) < 1
             for samples in self.history(self.rebooted)
             if 'memory.usable' in samples), 'what it has eaten')
-        stamp = self.rebooted.domain.memoryStats()['last_update']
+        # Right after an answer, so that none comes before the end.
+        stamp = self.next_answer(self.rebooted)['last_update']
         self.rebooted.command('reboot', '^REBOOTING')
         self.assertEqual(stamp,
                          self.rebooted.domain.memoryStats()['last_update'])
@@ -703,7 +719,8 @@ class TestShutOff(published.SharedAgentTest):
 class TestBusy(published.SharedAgentTest):
     """A guest whose job another client holds, in a call that is stuck."""
 
-    memstat = {'boot_grace': 4, 'read_timeout': 2}
+    memstat = {'boot_grace': 4,
+               'stale_after_periods': published.STALE_AFTER}
 
     @classmethod
     def make_guests(cls):
@@ -716,11 +733,11 @@ class TestBusy(published.SharedAgentTest):
         cls.stuck.start()
         node.wait_for(
             lambda: cls.busy.domain.controlInfo()[0]
-            == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 10, 'a stuck call')
+            == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 60, 'a stuck call')
 
     @classmethod
     def tearDownClass(cls):
-        cls.stuck.join(10)
+        cls.stuck.join(60)
         cls.connection.close()
         super().tearDownClass()
 
@@ -743,9 +760,9 @@ class TestBusy(published.SharedAgentTest):
             self.said_of(self.busy))
         # Nobody else is kept waiting.
         self.assertEqual(['reporting'], self.words(self.other))
-        self.assertEqual(
-            {len(self.history(self.busy))},
-            {len(self.history(guest)) for guest in (self.busy, self.other)})
+        both = {self.busy.uuid, self.other.uuid}
+        self.assertEqual([], [cycle for cycle in self.agent.cycles()
+                              if not both <= set(cycle)])
         self.busy.thaw()
         self.settled(self.busy, 'reporting')
         self.assertEqual(

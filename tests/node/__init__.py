@@ -25,6 +25,7 @@ KVM (everything runs under TCG), no cgroups, no network. Whatever it starts
 ends with the process that started it, even when that one is SIGKILLed.
 """
 
+from tests.node.driver import QTestError
 from tests.node.guests import Guest
 from tests.node.guests import LinuxGuest
 from tests.node.guests import ScriptedGuest
@@ -49,8 +50,9 @@ from tests.node.tools import wait_for
 
 __all__ = (
     'Guest', 'LinuxGuest', 'MissingTools', 'NO_VALUE', 'Node',
-    'S_AVAIL', 'S_CACHES', 'S_HTLB_PGALLOC', 'S_HTLB_PGFAIL', 'S_MAJFLT',
-    'S_MEMFREE', 'S_MEMTOT', 'S_MINFLT', 'S_SWAP_IN', 'S_SWAP_OUT',
+    'QTestError', 'S_AVAIL', 'S_CACHES', 'S_HTLB_PGALLOC',
+    'S_HTLB_PGFAIL', 'S_MAJFLT', 'S_MEMFREE', 'S_MEMTOT', 'S_MINFLT',
+    'S_SWAP_IN', 'S_SWAP_OUT',
     'STATS_VQ', 'ScriptedGuest', 'linux_stats', 'record', 'wait_for',
     'windows_without_service',
 )

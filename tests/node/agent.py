@@ -250,7 +250,7 @@ class Agent:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd='/', env=environment)
 
-    def stop(self, timeout: float = 10.0) -> int | None:
+    def stop(self, timeout: float = 30.0) -> int | None:
         """SIGTERM, and SIGKILL after ``timeout`` seconds.
 
         :returns: the agent's exit status; None when it did not run
@@ -285,11 +285,17 @@ class Agent:
                 family.add(process.pid)
         return [process for process in found if process.pid in family]
 
-    def wait_log(self, text: str, timeout: float = 60.0) -> str:
+    def wait_log(self, text: str, timeout: float = 120.0) -> str:
         """Wait for a log line that contains a text; the line."""
         return typing.cast(str, self.wait_for(
             lambda _: next((line for line in self.log() if text in line),
                            None), f'{text!r} in the log', timeout))
+
+    def write_nova_conf(self, text: str) -> None:
+        """Another nova.conf, at once: nobody sees half of it."""
+        written = self.nova_conf.with_suffix('.new')
+        written.write_text(text)
+        written.replace(self.nova_conf)
 
     @property
     def pid(self) -> int:
@@ -359,7 +365,7 @@ class Agent:
             guest[sample.name] = sample
         return cycles[:-1]
 
-    def wait_cycles(self, count: int, timeout: float = 60.0,
+    def wait_cycles(self, count: int, timeout: float = 120.0,
                     ) -> list[dict[str, dict[str, Sample]]]:
         """Wait for so many whole cycles more than there are now."""
         wanted = len(self.cycles()) + count
@@ -369,7 +375,7 @@ class Agent:
 
     def wait_for(self, condition: collections.abc.Callable[
             [list[dict[str, dict[str, Sample]]]], typing.Any],
-            what: str, timeout: float = 60.0) -> typing.Any:
+            what: str, timeout: float = 120.0) -> typing.Any:
         """Wait until a condition of the cycles is true; its value.
 
         :raises AgentDied: when the agent ends meanwhile
@@ -385,7 +391,7 @@ class Agent:
             tail = '\n'.join(self.log()[-20:])
             raise TimeoutError(f'{error}; the agent said:\n{tail}') from error
 
-    def wait_status(self, uuid: str, word: str, timeout: float = 60.0,
+    def wait_status(self, uuid: str, word: str, timeout: float = 120.0,
                     ) -> dict[str, Sample]:
         """Wait until the newest cycle says this of a guest; its samples."""
         def newest(cycles: list[dict[str, dict[str, Sample]]]

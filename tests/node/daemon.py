@@ -170,7 +170,7 @@ class Daemon:
         """Whether there is a libvirtd, frozen or not."""
         return self._find() is not None
 
-    def stop(self, timeout: float = 10.0) -> None:
+    def stop(self, timeout: float = 30.0) -> None:
         """End libvirtd, by SIGTERM, or SIGKILL after `timeout` seconds."""
         process = self._find()
         if process is None:
@@ -188,4 +188,4 @@ class Daemon:
         process = self._find()
         if process is not None:
             os.kill(process.pid, signal.SIGKILL)
-            tools.wait_for(lambda: not self.runs, 10, 'end of libvirtd')
+            tools.wait_for(lambda: not self.runs, 60, 'end of libvirtd')

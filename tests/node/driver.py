@@ -56,7 +56,10 @@ RING_BYTES = 0x3000
 BUFFER = 0x20000  # guest-physical: the statistics record
 
 #: seconds; QEMU answers a qtest command in under a millisecond
-ANSWER_TIMEOUT = 2.0
+#: Seconds for an answer: of a QEMU that runs on a machine with more to do ...
+ANSWER_TIMEOUT = 60.0
+#: ... and of one that may be frozen, while other guests wait.
+PATIENCE = 2.0
 
 
 class QTestError(Exception):
@@ -71,7 +74,7 @@ class QTest:
     and dropped, see :meth:`settled`.
     """
 
-    def __init__(self, path: pathlib.Path, timeout: float = 10.0) -> None:
+    def __init__(self, path: pathlib.Path, timeout: float = 60.0) -> None:
         self._socket = tools.wait_for(
             lambda: self._connect(path), timeout, 'qtest socket %s' % path)
         self._buffered = b''
@@ -152,7 +155,7 @@ class BalloonDriver:
     takes effect when it thaws), QTestError or OSError (QEMU is gone).
 
     :ivar answers: whether :meth:`answer_poll` answers; a test sets it
-        False to play a driver that fell silent
+        False to play a driver that fell silent: from then on it is
     """
 
     def __init__(self, path: pathlib.Path) -> None:
@@ -162,7 +165,16 @@ class BalloonDriver:
         self._attached = False
         self._avail_index = 0
         self._queue_size = 0
-        self.answers = True
+        self._answers = True
+
+    @property
+    def answers(self) -> bool:
+        return self._answers
+
+    @answers.setter
+    def answers(self, value: bool) -> None:
+        with self._lock:  # not while an answer is on its way
+            self._answers = value
 
     @property
     def attached(self) -> bool:
@@ -238,11 +250,12 @@ class BalloonDriver:
                             else stats.record(pairs))
 
     def push(self, pairs: Iterable[tuple[int, int]] | bytes | None = None,
-             ) -> None:
+             timeout: float = ANSWER_TIMEOUT) -> None:
         """Give QEMU one record; it is in force when this returns.
 
         :param pairs: (tag, value) in bytes, or a raw buffer; None: the
             record of last time. Later polls are answered with the same.
+        :param timeout: seconds for each answer of QEMU
         """
         with self._lock:
             if pairs is not None:
@@ -264,7 +277,7 @@ class BalloonDriver:
             if self._record:
                 lines.insert(0, 'write 0x%x 0x%x 0x%s' % (
                     BUFFER, len(self._record), self._record.hex()))
-            self._qtest.commands(*lines)
+            self._qtest.commands(*lines, timeout=timeout)
 
     def answer_poll(self) -> bool:
         """Answer QEMU's request for numbers; False if there was none.
@@ -280,10 +293,10 @@ class BalloonDriver:
                     and self._qtest.settled()):
                 return False
             used, = self._qtest.commands(
-                'readw 0x%x' % (self._used_ring + 2))
+                'readw 0x%x' % (self._used_ring + 2), timeout=PATIENCE)
             if int(used, 16) != self._avail_index:
                 return False
-            self.push()
+            self.push(timeout=PATIENCE)
             return True
 
     def set_actual(self, pages: int) -> None:

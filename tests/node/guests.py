@@ -142,7 +142,7 @@ class LinuxGuest(Guest):
     def close(self) -> None:
         self._console.close()
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
+    def wait_ready(self, timeout: float = 180.0) -> None:
         """Wait until the guest's init takes commands.
 
         Once for each boot: after a reboot or start, for the new one.
@@ -152,7 +152,7 @@ class LinuxGuest(Guest):
         """
         self._console.wait('^GUEST-READY$', timeout)
 
-    def command(self, line: str, pattern: str, timeout: float = 30.0) -> str:
+    def command(self, line: str, pattern: str, timeout: float = 60.0) -> str:
         """Send a line to the guest's init; see guest-init.sh.
 
         :param pattern: of the answer's line to return

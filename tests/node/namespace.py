@@ -102,6 +102,6 @@ class Namespace:
         self._unshare.kill()
         self._unshare.wait()
         if self._link:
-            tools.wait_for(lambda: not self.processes(), 10,
+            tools.wait_for(lambda: not self.processes(), 60,
                            'end of the processes in %s' % self._link)
         self._unshare = None

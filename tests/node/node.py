@@ -135,7 +135,7 @@ class Node:
             guest.close()
         self.guests.clear()
         directory, self.directory = self.directory, None
-        tools.wait_for(lambda: _removed(directory), 10,
+        tools.wait_for(lambda: _removed(directory), 60,
                        'removal of %s' % directory)
 
     # The daemon

@@ -80,7 +80,7 @@ def _all_threads_stopped(pid: int) -> bool:
 def freeze(pid: int) -> None:
     """SIGSTOP; returns when every thread of the process stands still."""
     os.kill(pid, signal.SIGSTOP)
-    tools.wait_for(lambda: _all_threads_stopped(pid), 5,
+    tools.wait_for(lambda: _all_threads_stopped(pid), 60,
                    'process %d stopped' % pid)
 
 
