@@ -25,25 +25,19 @@ import unittest
 
 from testtools import content
 
+from memstat_pollster import meters
 from memstat_pollster import status as statuses
 from tests.functional import base
 from tests import node
 from tests.node import agent as polling
 
 #: Unit and type of each meter, as README and DESIGN promise them.
-KINDS = {
-    'memory': ('MiB', 'gauge'),
-    'memory.usage': ('MiB', 'gauge'),
-    'memory.available': ('MiB', 'gauge'),
-    'memory.usable': ('MiB', 'gauge'),
-    'memory.unused': ('MiB', 'gauge'),
-    'memory.util': ('%', 'gauge'),
-    'memory.balloon.status': ('', 'gauge'),
-    'memory.stats.age': ('s', 'gauge'),
-    'memory.resident': ('MiB', 'gauge'),
-    'memory.swap.in': ('MiB', 'cumulative'),
-    'memory.swap.out': ('MiB', 'cumulative'),
-}
+#: Which they have to be, tests/unit/test_pollsters.py says.
+KINDS = {meter.name: (meter.unit, meter.type)
+         for meter in meters.METERS.values()}
+#: The counters of a guest that counts nothing: :func:`mib`'s, and a Linux
+#: guest's that is at rest.
+COUNTERS_AT_0 = {'memory.swap.in': 0.0, 'memory.swap.out': 0.0}
 #: tests/unit/test_status.py has the codes that were ever released, as they
 #: must stay.
 CODES = {each.word: int(each) for each in statuses.Status}

@@ -100,17 +100,17 @@ ODD = {
         [(0x7fff, 2**63), *mib(480, 70, 240, 60), (0xfffe, 1)],
         'fresh and possible',
         honest(480.0, 240.0, 70.0, 240.0)
-        | {'memory.swap.in': 0.0, 'memory.swap.out': 0.0}),
+        | published.COUNTERS_AT_0),
     'last-one-counts': (
         [(node.S_MEMTOT, 2**63), *mib(400, 70, 300, 60)],
         'fresh and possible',
         honest(400.0, 300.0, 70.0, 100.0)
-        | {'memory.swap.in': 0.0, 'memory.swap.out': 0.0}),
+        | published.COUNTERS_AT_0),
     'oversized': (
         [*[(node.S_MEMTOT, 2**62), (42, 7)] * 200, *mib(320, 70, 200, 60)],
         'fresh and possible',
         honest(320.0, 200.0, 70.0, 120.0)
-        | {'memory.swap.in': 0.0, 'memory.swap.out': 0.0}),
+        | published.COUNTERS_AT_0),
     'swap': (
         [(node.S_SWAP_IN, 2**64 - 4096), (node.S_SWAP_OUT, 5 * MIB),
          *bytes_of(250 * MIB, 50 * MIB, 125 * MIB, None)],

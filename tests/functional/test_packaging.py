@@ -23,6 +23,8 @@ import zipfile
 import fixtures
 import testtools
 
+from memstat_pollster import meters
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 LOAD = """
@@ -99,11 +101,7 @@ class TestPackaging(testtools.TestCase):
         self.assertIn('memstat_pollster/py.typed', packed)
 
         self.pip(python, 'install', 'ceilometer==27.0.0', wheel)
-        meters = ['memory', 'memory.available', 'memory.balloon.status',
-                  'memory.resident', 'memory.stats.age', 'memory.swap.in',
-                  'memory.swap.out', 'memory.unused', 'memory.usable',
-                  'memory.usage', 'memory.util']
-        self.assertEqual([f'{meter} {meter}' for meter in meters],
+        self.assertEqual([f'{name} {name}' for name in sorted(meters.METERS)],
                          self.run_python(python, '-c', LOAD).splitlines())
         listed = self.run_python(
             python.with_name('oslo-config-generator'),

@@ -90,8 +90,8 @@ class TestReporting(published.SharedAgentTest):
 
     def check_reporting(self, guest, source, numbers, **expected):
         self.check(guest, 'reporting', HEALTHY, level=None, source=source,
-                   numbers={'memory.swap.in': 0.0, 'memory.swap.out': 0.0,
-                            **numbers}, age='fresh', **expected)
+                   numbers={**published.COUNTERS_AT_0, **numbers},
+                   age='fresh', **expected)
 
     @published.signature(
         'reporting',
@@ -123,7 +123,7 @@ class TestReporting(published.SharedAgentTest):
                 'memory.unused': samples['memory.unused'].volume,
                 'memory.usage': total - usable,
                 'memory.util': 100 * (total - usable) / total,
-                'memory.swap.in': 0.0, 'memory.swap.out': 0.0})
+                **published.COUNTERS_AT_0})
         self.assertEqual([], self.said_of(self.web))
 
     @published.signature('reporting', 'All fields there are')
@@ -455,8 +455,7 @@ class TestOperators(published.SharedAgentTest):
             age='fresh', numbers={
                 'memory.available': 412.0, 'memory.usable': 206.0,
                 'memory.unused': 82.0, 'memory.usage': 206.0,
-                'memory.util': 50.0, 'memory.swap.in': 0.0,
-                'memory.swap.out': 0.0})
+                'memory.util': 50.0, **published.COUNTERS_AT_0})
         self.assertEqual(
             self.line('INFO', self.given, 'reporting', HEALTHY),
             self.said_of(self.given)[-1])
@@ -509,7 +508,7 @@ class TestOperators(published.SharedAgentTest):
                        'memory.available': 415.0, 'memory.usable': 115.0,
                        'memory.unused': 35.0, 'memory.usage': 300.0,
                        'memory.util': 100 * 300 / 415,
-                       'memory.swap.in': 0.0, 'memory.swap.out': 0.0})
+                       **published.COUNTERS_AT_0})
         after = self.history(self.paused)[before:]
         self.assertEqual({115.0}, {
             samples['memory.usable'].volume for samples in after

@@ -35,12 +35,6 @@ import yaml
 
 from tests.node import tools
 
-#: The meters of the plugin, as an operator would list them.
-METERS = ('memory', 'memory.usage', 'memory.available', 'memory.usable',
-          'memory.unused', 'memory.util', 'memory.balloon.status',
-          'memory.stats.age', 'memory.resident', 'memory.swap.in',
-          'memory.swap.out')
-
 #: Those that Ceilometer 27 has itself.
 IN_TREE = ('memory', 'memory.usage', 'memory.available', 'memory.resident',
            'memory.swap.in', 'memory.swap.out')
@@ -52,6 +46,10 @@ UNPRIVILEGED = 65534
 READ_ONLY_CAPABILITIES = 1 << 2
 
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent.parent
+
+#: The meters of the plugin, as the example for operators lists them.
+METERS: typing.Final[tuple[str, ...]] = tuple(yaml.safe_load(
+    (_PACKAGE / 'etc' / 'polling.yaml').read_text())['sources'][0]['meters'])
 
 _DRIVER = """\
 [oslo.messaging.notify.drivers]

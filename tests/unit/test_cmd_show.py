@@ -12,6 +12,7 @@
 
 """The show command, on a libvirt written by hand."""
 
+import dataclasses
 import re
 import time
 
@@ -227,6 +228,16 @@ class TestNaming(commands.CommandTest):
         self.make(test_cmd_status.web(1))
         self.assertEqual(3, self.run_command('show', 'wbe'))
         self.assertIn('did you mean web?', self.stderr)
+
+
+class TestFields(testtools.TestCase):
+    def test_every_number_that_is_read_is_explained(self):
+        read = {field.name for field in dataclasses.fields(stats.Reading)}
+        self.assertEqual(
+            read - {'state', 'reason', 'last_update_s'},
+            {field.attribute for field in show.FIELDS},
+            'each field of stats.Reading needs its row in FIELDS of '
+            'cmd/show.py')
 
 
 class TestEveryStatus(testtools.TestCase):

@@ -58,12 +58,9 @@ MERGED = {
         VOLUME,
         {'resource_type': 'instance',
          'metrics': {
-             **THEIRS,
-             'memory.available': None, 'memory.usable': None,
-             'memory.unused': None, 'memory.util': None,
+             **dict.fromkeys(meters.METERS), **THEIRS,
              'memory.balloon.status': {
-                 'archive_policy_name': 'memstat-status'},
-             'memory.stats.age': None},
+                 'archive_policy_name': 'memstat-status'}},
          'attributes': {
              'host': 'resource_metadata.instance_host',
              'balloon_status': 'resource_metadata.balloon_status'},
@@ -205,7 +202,8 @@ class TestExamples(testtools.TestCase):
         self.assertEqual(list(ours), extra['meters'])
         self.assertEqual(
             set(), set(meters.METERS) - (known - {'memory.available'})
-            - set(ours))
+            - set(ours), 'name these in etc/memstat_gnocchi_resources.yaml '
+            'and, twice, in etc/pipeline.yaml')
 
     def test_the_second_publisher_reads_the_file_beside_it(self):
         self.assertEqual(

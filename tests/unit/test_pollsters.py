@@ -29,6 +29,7 @@ from keystoneauth1 import exceptions
 import libvirt
 from oslo_config import cfg
 import testtools
+import yaml
 
 from memstat_pollster import builtin
 from memstat_pollster import inspector
@@ -37,6 +38,7 @@ from memstat_pollster import pollsters
 from tests.unit import fakes
 
 SETUP_CFG = pathlib.Path(__file__).parents[2] / 'setup.cfg'
+POLLING_YAML = SETUP_CFG.parent / 'etc' / 'polling.yaml'
 
 
 class Manager:
@@ -429,12 +431,27 @@ class TestEntryPoints(testtools.TestCase):
             module, _, attribute = target.partition(':')
             found = getattr(importlib.import_module(module), attribute)
             named[name] = found.meter.name
-        self.assertEqual({name: name for name in meters.METERS}, named)
+        self.assertEqual({name: name for name in meters.METERS}, named,
+                         'setup.cfg has to name a class of pollsters.py for '
+                         'each meter, and no other')
+
+
+class TestExample(testtools.TestCase):
+    def test_it_polls_every_meter_in_a_source_of_their_own(self):
+        sources = yaml.safe_load(POLLING_YAML.read_text())['sources']
+        self.assertEqual(list(meters.METERS), sources[0]['meters'],
+                         'name each meter in the first source of '
+                         'etc/polling.yaml, in the same order')
+        self.assertEqual([], [
+            meter for source in sources[1:] for meter in source['meters']
+            if meter in meters.METERS])
 
 
 class TestTable(testtools.TestCase):
     def test_every_meter_has_a_value(self):
-        self.assertEqual(list(meters.METERS), list(pollsters.VALUES))
+        self.assertEqual(list(meters.METERS), list(pollsters.VALUES),
+                         'each meter of meters.py needs its value in VALUES '
+                         'of pollsters.py, in the same order')
 
     def test_the_types_are_words_of_ceilometers(self):
         self.assertEqual({ceilometer_sample.TYPE_GAUGE,
