@@ -14,10 +14,13 @@
 
 import collections
 import logging
+import pathlib
 
 import fixtures
+import testtools
 from testtools import content
 
+from benchmarks import other_tools
 from benchmarks import side_by_side
 from memstat_pollster import inspector
 from memstat_pollster import monitor
@@ -89,3 +92,38 @@ class TestSideBySide(published.SharedGuestsTest):
         for _ in range(100):
             self.assertEqual(sick | {'reporting': 1}, words(silent))
         self.assertEqual('', said.output)
+
+
+class TestOtherTools(testtools.TestCase):
+    """What the others wrote is read as they wrote it."""
+
+    SCRAPE = """\
+# HELP libvirt_domain_info_memory_usage_bytes Memory usage of the domain
+# TYPE libvirt_domain_info_memory_usage_bytes gauge
+libvirt_domain_info_memory_usage_bytes{domain="side-reset",uuid="x"} 3.21e+08
+libvirt_domain_info_maximum_memory_bytes{domain="side-reset",uuid="x"} 5.4e+08
+process_resident_memory_bytes 2.6857472e+07
+"""
+
+    def test_a_scrape(self):
+        self.assertEqual(
+            {'side-reset': {'memory.usage': 3.21e8 / 2**20}},
+            other_tools.of_exporter(self.SCRAPE))
+
+    def test_collectds_files(self):
+        directory = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        virt = directory / 'side-reset' / 'virt'
+        virt.mkdir(parents=True)
+        for what, values in (('available', (7, 500, 501)),
+                             ('rss', (1, 2, 3)), ('unused', (8, 20, 21))):
+            (virt / f'memory-{what}-2026-11-23').write_text(
+                'epoch,value\n' + ''.join(
+                    f'1795475585.2,{value * 2**20}.000000\n'
+                    for value in values))
+        cycles = other_tools.of_collectd(directory, 2)
+        self.assertEqual([
+            {'side-reset': {'memory.available': 500, 'memory.unused': 20}},
+            {'side-reset': {'memory.available': 501, 'memory.unused': 21}},
+        ], cycles)
+        # Its guest has 500 and 32 MiB.
+        self.assertEqual((3, 4), other_tools.count(cycles))
