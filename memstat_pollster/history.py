@@ -49,8 +49,10 @@ class Past:
     :ivar held_s: for how long this time stamp has been seen, by the
         monotonic clock; 0 when it is new
     :ivar running_s: for how long the guest is known to have run without a
-        break; 0 at first sight, where nothing else tells
+        break or a reset; 0 at first sight, where nothing else tells
     :ivar resumed: whether it was seen not running before that
+    :ivar reset: whether the machine was seen to be reset, as by a reboot from
+        inside: it has run for longer than its guest
     :ivar proven: whether the time stamp can be the numbers' own.  False
         after a restore, a migration or at first sight of a guest that was
         not just booted, until the time stamp has moved once; and while it
@@ -64,6 +66,7 @@ class Past:
     resumed: bool = False
     proven: bool = True
     moved: bool = False
+    reset: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -72,6 +75,7 @@ class _Seen:
     reason: int | None = None
     running_since: float | None = None
     stopped: bool = False
+    reset: bool = False
     last_update_s: int | None = None
     held_since: float = 0.0
     read_at: float = 0.0
@@ -132,6 +136,10 @@ class Readings:
         moved = bool(stamp and known and stamp != known)
         if stamp != known:
             seen.held_since = monotonic_s
+        if stamp == 0 and known:
+            # QEMU 10 and later take back what the guest sent when it is
+            # reset (virtio_balloon_reset_enter); earlier ones keep it.
+            seen.running_since, seen.reset = monotonic_s, True
         elapsed = monotonic_s - seen.read_at
         stepped_back = elapsed - (wall_s - seen.wall_at)
         seen.last_update_s = stamp
@@ -152,7 +160,8 @@ class Readings:
         return Past(
             age_s=age if seen.proven else None, held_s=held,
             running_s=monotonic_s - seen.running_since,
-            resumed=seen.stopped, proven=seen.proven, moved=moved)
+            resumed=seen.stopped, proven=seen.proven, moved=moved,
+            reset=seen.reset)
 
     @staticmethod
     def _stopped(seen: _Seen, reading: stats.Reading, wall_s: float) -> Past:

@@ -230,6 +230,7 @@ class Monitor:
             if seen.reading is not None and seen.reading.running
             and seen.reading.answered and not seen.reading.has_numbers
             and seen.reading.reason not in history.INTERRUPTED_REASONS
+            and not seen.past.reset
             and seen.past.running_s < self._thresholds.boot_grace_s}
         if not silent:
             return

@@ -227,6 +227,44 @@ class TestGuestThatStops(testtools.TestCase):
         self.assertEqual(history.Past(), guest.at(20, None))
 
 
+class TestGuestThatIsReset(testtools.TestCase):
+    """As by a reboot from inside; QEMU 10 and later forget what it sent."""
+
+    def test_may_take_as_long_as_a_boot_again(self):
+        guest = _Guest()
+        guest.at(0, -3)
+        guest.at(900, 890)
+        self.assertEqual(
+            [history.Past(reset=True),
+             history.Past(held_s=60.0, running_s=60.0, reset=True),
+             history.Past(age_s=1.25, running_s=90.0, reset=True),
+             history.Past(age_s=5.25, running_s=120.0, moved=True,
+                          reset=True)],
+            [guest.at(910, None), guest.at(970, None), guest.at(1000, 999),
+             guest.at(1030, 1025)])
+
+    def test_is_no_news_of_a_guest_that_never_sent_anything(self):
+        guest = _Guest()
+        guest.at(0, None)
+        self.assertEqual(history.Past(held_s=60.0, running_s=60.0),
+                         guest.at(60, None))
+
+    def test_is_told_starting_and_not_without_driver(self):
+        guest, found = _Guest(), domain.Domain(
+            domain_id=23, name='instance-0000002a', display_name=None,
+            balloon_model='virtio', period_s=10,
+            guest_os=domain.GuestOS.UNKNOWN)
+        guest.at(0, -3)
+
+        def told(second):
+            past = guest.at(second, None)
+            return status.judge(status.Evidence(
+                stats.Reading(state=1, rss_kib=39504, last_update_s=0),
+                found, past)).status.word
+        self.assertEqual(['starting', 'starting', 'driver_missing'],
+                         [told(900), told(1000), told(1020)])
+
+
 class TestGuestThatIsNotAnsweredFor(testtools.TestCase):
 
     def test_adds_nothing_and_loses_nothing(self):

@@ -471,6 +471,18 @@ class TestUptimes(MonitorTest):
                 (self.judged(999.0, **{'state.reason': reason}).status,
                  self.asked))
 
+    def test_a_guest_that_was_reset_may_have_run_for_less(self):
+        """QEMU 10 takes back what a guest sent before its reboot."""
+        self.judged(999.0, **fakes.healthy(EPOCH - 1))
+        silent = self.source.domains[fakes.uuid_of(1)]
+        silent.record = {
+            key: value for key, value in fakes.healthy(0).items()
+            if key.startswith('state.') or key in (
+                'balloon.rss', 'balloon.last-update')}
+        self.assertEqual(
+            (status.Status.STARTING, []),
+            (self.cycle().guests[silent.uuid].verdict.status, self.asked))
+
     def test_a_guest_with_numbers_is_not_asked_about(self):
         self.judged(999.0, **fakes.healthy(EPOCH + 299))
         self.assertEqual([], self.asked)
