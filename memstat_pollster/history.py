@@ -152,10 +152,10 @@ class Readings:
         age = None
         if stamp:
             age = wall_s - stamp
+            if age < -FUTURE_SLACK_S:
+                seen.proven = False
             if moved:
                 age = min(age, elapsed)
-            elif age < -FUTURE_SLACK_S:
-                seen.proven = False
             age = max(age, held, 0.0)
         return Past(
             age_s=age if seen.proven else None, held_s=held,

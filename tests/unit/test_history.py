@@ -319,6 +319,14 @@ class TestClockThatIsStepped(testtools.TestCase):
              history.Past(age_s=1.25, running_s=20.0, moved=True)],
             [guest.at(0, 3600), guest.at(10, 3600), guest.at(20, 19)])
 
+    def test_neither_is_one_that_moved_there(self):
+        """A clock stepped forward, and back again before the next poll."""
+        guest = _Guest()
+        guest.at(0, -3)
+        self.assertEqual(
+            history.Past(running_s=300.0, proven=False, moved=True),
+            guest.at(300, 3700))
+
     def test_ten_seconds_ahead_is_still_now(self):
         self.assertEqual(
             [history.Past(age_s=0.0), history.Past(proven=False)],
