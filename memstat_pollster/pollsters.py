@@ -14,6 +14,7 @@
 
 import collections.abc
 import threading
+import time
 import typing
 import uuid
 import weakref
@@ -38,6 +39,12 @@ LOG = log.getLogger(__name__)
 #: Where a cycle is kept in the dictionary that the agent hands to every
 #: pollster of one polling cycle.
 CACHE_KEY: typing.Final = 'memstat_pollster'
+
+#: For how many seconds after it was read a cycle serves pollsters that are
+#: called.  The agent stamps a sample with the time at which its pollster was
+#: called, and between two of the plugin's an in-tree one may hang for hours
+#: on a QEMU that does not answer.
+CYCLE_LASTS_S: typing.Final = 10.0
 
 #: Whose exceptions mean that Nova was asked in vain.
 NOVA_CLIENTS: typing.Final = ('keystoneauth1', 'novaclient')
@@ -204,19 +211,29 @@ def _why_nothing(conf: cfg.ConfigOpts,
             f'2025.2 or newer')
 
 
+_monotonic_s = time.monotonic
+
+
 class _CycleOnce:
-    """One cycle for all pollsters of one polling cycle, in any thread."""
+    """One cycle for all pollsters of one polling cycle, in any thread.
+
+    And another one for those that are called long after it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cycle: monitor.Cycle | None = None
+        self._lasts_until_s = 0.0
         self._described: dict[str, ceilometer_sample.Sample] = {}
 
     def get(self, agent: _Agent, discovered: collections.abc.Set[str]
             ) -> monitor.Cycle:
         with self._lock:
-            if self._cycle is None:
+            if self._cycle is None or _monotonic_s() > self._lasts_until_s:
                 self._cycle = agent.monitor.cycle()
+                # From here, not from the reading: one that takes long would
+                # else be made for each of the pollsters.
+                self._lasts_until_s = _monotonic_s() + CYCLE_LASTS_S
                 agent.tell_undiscovered(self._cycle, discovered)
             return self._cycle
 

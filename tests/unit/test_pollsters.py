@@ -66,6 +66,10 @@ class PollsterTest(testtools.TestCase):
         super().setUp()
         self.prepare()
         self.manager = Manager()
+        self.monotonic_s = 5011.5
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.pollsters._monotonic_s',
+            lambda: self.monotonic_s))
 
     def prepare(self, *config_files):
         """Ceilometer's configuration, and the log after it was set up."""
@@ -193,6 +197,25 @@ class TestSamples(PollsterTest):
         self.poll([instance(1)])
         self.assertEqual(['open', 'stats', 'open', 'list'], self.node.calls)
         self.poll([instance(1)])
+        self.assertEqual(2, self.node.count('stats'))
+
+    def test_a_reading_that_is_old_is_not_published_as_new(self):
+        """An in-tree pollster of the same cycle hung between two of ours.
+
+        The agent stamps each sample with the time at which its pollster was
+        called.
+        """
+        web = fakes.Domain(1, now_record())
+        self.serve(web)
+        cache, found = {}, []
+        for name, hung_s in (('memory.usage', 0), ('memory.util', 9),
+                             ('memory.available', 2)):
+            self.monotonic_s += hung_s
+            found += self.pollster(name).get_samples(
+                self.manager, cache, [instance(1)])
+            web.record['balloon.available'] = 600 * 1024
+        self.assertEqual([234.0, 100 * 234 / 490, 600.0],
+                         [sample.volume for sample in found])
         self.assertEqual(2, self.node.count('stats'))
 
     def test_one_read_also_when_pollsters_run_in_threads(self):
