@@ -29,7 +29,8 @@ libvirt 9.0 and QEMU 7.2):
   another reader, a few guests at a time, so that what was read is kept when
   it meets the next frozen guest.
 * At ``max_stuck`` calls left behind nothing more is asked until one returns.
-  Guests that could not be asked are tried last in the cycles that follow.
+  Guests that could not be asked are tried last in the cycles that follow, or
+  first where nothing but time was short.
 """
 
 import collections.abc
@@ -515,6 +516,7 @@ class Inspector:
         self._watch_job: _Job[typing.Any] | None = None
         self._busy: frozenset[str] = frozenset()
         self._unasked: dict[str, None] = {}
+        self._was_late = False
         self._usual_s = 0.0
 
     @property
@@ -630,9 +632,11 @@ class Inspector:
         :param held: UUIDs of guests that a call has just been left behind on
         """
         records = self._ask_watch(_list_states, PATIENCE_WITH_LIBVIRT_S)
-        # Those that a read did not come to are asked last, longest first.
-        order = [uuid for uuid in records if uuid not in self._unasked]
-        order += [uuid for uuid in self._unasked if uuid in records]
+        # Those that a read did not come to are asked last, longest first;
+        # where it was time alone that ran out they have their turn.
+        known = [uuid for uuid in records if uuid not in self._unasked]
+        waiting = [uuid for uuid in self._unasked if uuid in records]
+        order = waiting + known if self._was_late else known + waiting
         asked = set(held)
         while (len(self._left_behind) < self._max_stuck
                 and time.monotonic() < deadline):
@@ -654,6 +658,7 @@ class Inspector:
         self._unasked = dict.fromkeys(
             uuid for uuid in order
             if uuid not in asked and records[uuid].busy)
+        self._was_late = len(self._left_behind) < self._max_stuck
         return records
 
     def _wait(self, job: _Job[typing.Any],

@@ -293,6 +293,23 @@ class TestFrozenGuests(testtools.TestCase):
                          'every connection is closed')
 
 
+class TestSlowGuests(testtools.TestCase):
+    """A host so loaded that not all guests can be read in time."""
+
+    def test_each_has_its_turn(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.inspector.GUESTS_AT_A_TIME', 1))
+        node = fakes.Libvirt(*(fakes.Domain(n, RUNNING)
+                               for n in range(1, 9)))
+        node.slow_s = 0.5
+        node.before_retry = lambda: time.sleep(0.1)
+        reader = node.inspector(timeout_s=0.3)
+        turns = [set(answered(reader.read())) for _ in range(1 + 2 * 8)]
+        self.assertEqual(set(), turns[0])
+        self.assertEqual(set(range(1, 9)), set.union(*turns))
+        self.assertNotEqual(set(range(1, 9)), turns[-1])
+
+
 class TestFrozenLibvirt(testtools.TestCase):
     def setUp(self):
         super().setUp()
