@@ -56,8 +56,12 @@ def has_colours(stream: typing.TextIO) -> bool:
 
     See https://no-color.org.
     """
-    return (stream.isatty() and not os.environ.get('NO_COLOR')
-            and os.environ.get('TERM') != 'dumb')
+    return _obeys(stream) and not os.environ.get('NO_COLOR')
+
+
+def _obeys(stream: typing.TextIO) -> bool:
+    """Whether a stream is a terminal that can do more than print."""
+    return stream.isatty() and os.environ.get('TERM') != 'dumb'
 
 
 def size(stream: typing.TextIO) -> os.terminal_size:
@@ -95,7 +99,7 @@ class Progress(contextlib.AbstractContextManager['Progress']):
 
     def __init__(self, stream: typing.TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._shown = self._stream.isatty()
+        self._shown = _obeys(self._stream)
         self._drawn = False
 
     def show(self, text: str, done: float | None = None) -> None:
@@ -148,7 +152,7 @@ def screen(stream: typing.TextIO) -> collections.abc.Iterator[
 
     :returns: draws a picture, cropped to the terminal's height
     """
-    if not stream.isatty():
+    if not _obeys(stream):
         def append(picture: str) -> None:
             stream.write(picture + '\n')
             stream.flush()

@@ -205,6 +205,15 @@ class TestScreen(TerminalTest):
             draw('three')
         self.assertEqual('one\ntwo\nthree\n', stream.getvalue())
 
+    def test_a_terminal_that_can_only_print(self):
+        self.useFixture(fixtures.EnvironmentVariable('TERM', 'dumb'))
+        with terminal.screen(self.pty.stream) as draw:
+            draw('one')
+            draw('two')
+        with terminal.Progress(self.pty.stream) as progress:
+            progress.show('three')
+        self.assertEqual('one\ntwo\n', self.pty.read())
+
     def test_an_error_leaves_it_clean(self):
         def fail(error):
             with terminal.screen(self.pty.stream):
