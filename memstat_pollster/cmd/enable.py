@@ -237,7 +237,14 @@ class Enable(command.Command, lister.Lister):
                               f'guest{"s" * (count != 1)} to {period_s} s, '
                               f'live? [y/N] ')
         self.app.stderr.flush()
-        if self.app.stdin.readline().strip().lower() not in ('y', 'yes'):
+        answer = ''
+        try:
+            answer = self.app.stdin.readline()
+        finally:
+            # Neither Ctrl-C nor Ctrl-D ends the line of the question.
+            if not answer.endswith('\n'):
+                self.app.stderr.write('\n')
+        if answer.strip().lower() not in ('y', 'yes'):
             raise outcome.CommandFailed('nothing has been changed')
 
     def _set(self, found: survey.Node, period_s: int) -> None:

@@ -63,7 +63,8 @@ def _names(guest: monitor.Guest) -> set[str]:
 
 
 def _unknown(cycle: monitor.Cycle, word: str) -> str:
-    message = f'no guest of this node is named {monitor.printable(word)}'
+    message = ('no guest of this node is named '
+               + (monitor.printable(word) or "''"))
     names = sorted(set().union(*map(_names, cycle.guests.values())))
     near = difflib.get_close_matches(word, names)
     if near:

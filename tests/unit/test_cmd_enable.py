@@ -253,6 +253,21 @@ memstat-pollster: nothing has been changed
 ''', self.stderr)
 
 
+    def test_no_answer_leaves_no_half_a_line(self):
+        self.assertEqual(3, self.run_command('enable', 'first', stdin=''))
+        self.assertTrue(self.stderr.endswith(
+            '[y/N] \nmemstat-pollster: nothing has been changed\n'))
+
+    def test_ctrl_c_does_not_either(self):
+        class Interrupted(commands.Terminal):
+            def readline(self, size=-1):
+                raise KeyboardInterrupt
+        self.stream = Interrupted
+        self.assertEqual(130, self.run_command('enable', 'first'))
+        self.assertTrue(self.stderr.endswith('[y/N] \n'), self.stderr)
+        self.changed_nothing()
+
+
 class TestRefusal(EnableTest):
     def refused(self, *argv):
         self.assertEqual(3, self.run_command('enable', *argv))

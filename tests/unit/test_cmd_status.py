@@ -170,6 +170,13 @@ class TestSelection(StatusTest):
             'memstat-pollster: no guest of this node is named \\x1b[2Jq; '
             '"memstat-pollster status" lists its guests\n', self.stderr)
 
+    def test_no_name_at_all(self):
+        """As a script has it whose variable is empty."""
+        self.assertEqual(3, self.run_command('status', ''))
+        self.assertEqual(
+            "memstat-pollster: no guest of this node is named ''; "
+            '"memstat-pollster status" lists its guests\n', self.stderr)
+
     def test_a_name_on_an_empty_node(self):
         self.make()
         self.assertEqual(3, self.run_command('status', 'front'))
