@@ -16,7 +16,10 @@ import argparse
 import collections.abc
 import functools
 import importlib.metadata
+import io
 import logging
+import os
+import signal
 import sys
 import typing
 
@@ -117,7 +120,11 @@ class App(app.App):
             console.addFilter(_Quiet())
         root.addHandler(console)
         if self.options.log_file:
-            file = logging.FileHandler(self.options.log_file)
+            try:
+                file = logging.FileHandler(self.options.log_file)
+            except OSError as exc:
+                self.LOG.error('%s: %s', exc.filename, exc.strerror)
+                raise SystemExit(outcome.ExitStatus.FAILED) from exc
             file.setFormatter(logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT))
             root.addHandler(file)
 
@@ -172,13 +179,46 @@ def main(argv: collections.abc.Sequence[str] | None = None,
     :param make_app: for tests
     :returns: the exit status; see ``outcome.ExitStatus``
     """
+    _prepare_streams()
     words = sys.argv[1:] if argv is None else argv
+    try:
+        result = _run(words, make_app)
+        # Otherwise Python complains, after this has returned.
+        sys.stdout.flush()
+    except OSError as exc:
+        # Nothing more is to be tried, least of all at the end.
+        with open(os.devnull, 'w') as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        if isinstance(exc, BrokenPipeError):
+            return 128 + signal.SIGPIPE
+        sys.stderr.write(f'{App.NAME}: standard output: {exc.strerror}\n')
+        return outcome.ExitStatus.FAILED
+    return result
+
+
+def _run(words: collections.abc.Sequence[str],
+         make_app: collections.abc.Callable[[], App]) -> int:
     try:
         return int(make_app().run(list(words)))
     except SystemExit as exc:
         # argparse ends with 2 where the arguments are wrong; here that
         # would mean that libvirt cannot be reached.
         return outcome.ExitStatus.FAILED if exc.code == 2 else _code(exc)
+
+
+def _prepare_streams() -> None:
+    """See that any name can be printed, whatever the locale and stream are.
+
+    A tenant's name must not keep the other guests from being shown.
+    """
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name)
+        if stream is None:
+            # The shell's >&-
+            setattr(sys, name, os.fdopen(os.open(
+                os.devnull, os.O_WRONLY), 'w'))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def _code(exc: SystemExit) -> int:

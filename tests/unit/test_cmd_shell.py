@@ -201,6 +201,70 @@ class TestInterruption(commands.CommandTest):
         self.assertEqual('memstat-pollster: what is this\n', self.stderr)
 
 
+class TestStreams(commands.CommandTest):
+    """A process of its own, with libvirt's own driver for tests."""
+
+    def run_to(self, redirection, *argv, pass_fds=(), **environment):
+        """(exit status, standard output, standard error)"""
+        done = subprocess.run(
+            ['sh', '-c', f'exec "$@" {redirection}', '-', sys.executable,
+             '-c', 'import sys; from memstat_pollster.cmd import shell\n'
+             'sys.exit(shell.main(sys.argv[1:]))', '--config-file',
+             str(self.conf), *argv], capture_output=True,
+            env={**os.environ, 'PYTHONUNBUFFERED': '', **environment},
+            pass_fds=pass_fds)
+        return (done.returncode, done.stdout.decode('ascii'),
+                done.stderr.decode())
+
+    def libvirt_of(self, name):
+        """The URI of a libvirt with one guest of that name."""
+        path = self.etc / 'node.xml'
+        path.write_text(
+            f"<node><domain type='test'><name>{name}</name><memory>8</memory>"
+            f'<uuid>{fakes.uuid_of(1)}</uuid><os><type>hvm</type></os>'
+            '</domain></node>', encoding='utf-8')
+        return f'test://{path}'
+
+    def test_a_name_that_the_locale_cannot_write(self):
+        uri = self.libvirt_of('w\xe9b\u7f51')
+        status, shown, said = self.run_to(
+            '', '--uri', uri, 'status', '--wait', '0', '-c', 'libvirt_name',
+            '-f', 'value', PYTHONIOENCODING='ascii')
+        self.assertEqual(('w\\xe9b\\u7f51\n', ''), (shown, said))
+
+    def test_a_reader_that_has_gone(self):
+        """Whatever the size of what it has not read."""
+        for argv in (('complete',), ('--uri', self.libvirt_of('web'),
+                                     'status', '--wait', '0')):
+            reader, writer = os.pipe()
+            os.close(reader)
+            self.addCleanup(os.close, writer)
+            self.assertEqual(
+                (141, '', ''),
+                self.run_to(f'>&{writer}', *argv, pass_fds=[writer]), argv)
+
+    def test_a_disk_that_is_full(self):
+        for argv in (('--uri', self.libvirt_of('web'), 'status', '--summary',
+                      '--wait', '0'), ('--version',)):
+            self.assertEqual(
+                (3, '', 'memstat-pollster: standard output: No space left on '
+                        'device\n'), self.run_to('>/dev/full', *argv), argv)
+
+    def test_a_log_file_that_cannot_be_written(self):
+        self.assertEqual(
+            (3, '', 'memstat-pollster: /no/such/log: No such file or '
+                    'directory\n'),
+            self.run_to('', '--log-file', '/no/such/log', 'status'))
+
+    def test_streams_that_are_closed(self):
+        argv = ('--uri', self.libvirt_of('web'), 'status', '--summary',
+                '--wait', '0')
+        expected = self.run_to('', *argv)
+        self.assertEqual('', expected[2])
+        self.assertEqual((expected[0], '', ''), self.run_to('>&-', *argv))
+        self.assertEqual(expected, self.run_to('2>&-', *argv))
+
+
 class TestAdvice(commands.CommandTest):
     """What an error of libvirt's asks of the operator."""
 
