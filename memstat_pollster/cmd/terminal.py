@@ -109,10 +109,13 @@ class Progress(contextlib.AbstractContextManager['Progress']):
         """
         if not self._shown:
             return
+        room = width(self._stream) - 1
         if done is not None:
-            full = round(20 * min(max(done, 0.0), 1.0))
-            text = f'[{"#" * full}{"." * (20 - full)}] {text}'
-        self._stream.write(f'\r{text[:width(self._stream) - 1]}\033[K')
+            # The text goes before the bar where there is not room for both.
+            length = min(max(room - len('[] ') - len(text), 5), 20)
+            full = round(length * min(max(done, 0.0), 1.0))
+            text = f'[{"#" * full}{"." * (length - full)}] {text}'
+        self._stream.write(f'\r{text[:room]}\033[K')
         self._stream.flush()
         self._drawn = True
 

@@ -116,13 +116,16 @@ class TestProgress(TerminalTest):
             progress.show('of three', 0.33)
             self.assertEqual('\r[#######.............] of three\033[K',
                              self.pty.read())
+            progress.show('which is a little longer', 0.4)
+            self.assertEqual('\r[##...] which is a little longer\033[K',
+                             self.pty.read())
         self.assertEqual('\r\033[K', self.pty.read())
 
     def test_it_stays_on_one_line(self):
         with terminal.Progress(self.pty.stream) as progress:
-            progress.show('a text that is too long', 2.0)
+            progress.show('a text that is too long for 32 columns', 2.0)
         self.assertEqual(
-            '\r[####################] a text th\033[K\r\033[K',
+            '\r[#####] a text that is too long \033[K\r\033[K',
             self.pty.read())
 
     def test_a_bar_is_neither_empty_nor_full_too_early(self):
