@@ -193,6 +193,24 @@ class TestInterruption(commands.CommandTest):
         self.assertEqual(130, self.run_command('status'))
         self.assertEqual(('', ''), (self.stdout, self.stderr))
 
+    def test_ctrl_c_while_it_loads(self):
+        program = ('import sys\n'
+                   'from memstat_pollster.cmd import main\n'
+                   'interrupted = sys.argv.pop()\n'
+                   'class Interrupt:\n'
+                   '    def find_spec(self, name, *rest):\n'
+                   '        if name == interrupted:\n'
+                   '            raise KeyboardInterrupt\n'
+                   'sys.meta_path.insert(0, Interrupt())\n'
+                   'sys.exit(main.main())\n')
+        for module in ('memstat_pollster.cmd.shell', 'cliff', 'oslo_config',
+                       'memstat_pollster.cmd.status'):
+            done = subprocess.run(
+                [sys.executable, '-c', program, 'status', module],
+                capture_output=True, text=True)
+            self.assertEqual((130, '', ''), (
+                done.returncode, done.stdout, done.stderr), module)
+
     def test_an_error_that_nobody_foresaw_has_no_traceback(self):
         def fail(conf):
             raise RuntimeError('what is this')
