@@ -626,7 +626,7 @@ class TestTerminal(CommandTest):
         self.clean(terminal)
 
     def test_ctrl_c_while_it_waits(self):
-        guest = self.scripted('waits', period=600, attach=True)
+        guest = self.scripted('waits', period=200, attach=True)
         guest.driver.push(mib(450, 95, 205))
         guest.domain.suspend()
         guest.domain.resume()

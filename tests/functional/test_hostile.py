@@ -312,6 +312,7 @@ class TestHostile(published.SharedAgentTest):
     def test_numbers_that_flip(self):
         """Published when they are sane, and told of once in 20 cycles."""
         guest = self.guests['flip']
+        self.settled(guest, 'reporting')
         seen = self.history(guest)
         words = [published.word(samples) for samples in seen]
         self.assertEqual({'reporting', 'invalid'}, set(words))
@@ -323,7 +324,12 @@ class TestHostile(published.SharedAgentTest):
                 self.assertEqual(
                     {'memory', 'memory.balloon.status', 'memory.stats.age',
                      'memory.resident'}, set(samples))
-        self.assertLessEqual(len(self.said_of(guest)), 2)
+        # That all is well is told after two cycles, and then the next lie:
+        # at the end, and where the flips came slowly.
+        lasting = sum(word == 'reporting' and len(list(run)) >= 2
+                      for word, run in itertools.groupby(
+                          words[words.index('invalid'):]))
+        self.assertLessEqual(len(self.said_of(guest)), 2 * lasting)
 
     def test_names(self):
         """Of a tenant's text a log line has a harmless part, metadata none."""

@@ -304,7 +304,7 @@ class WritableConnection(Connection):
                                 'no domain') from None
 
 
-def wait_until(condition, what, timeout=10.0):
+def wait_until(condition, what, timeout=60.0):
     """Wait for a condition with a deadline."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -307,7 +307,7 @@ class TestHostileXML(testtools.TestCase):
             except domain.InvalidDomainXML:
                 continue
             self.assertNotIn('haha', f'{found.name}{found.display_name}')
-        self.assertLess(time.monotonic() - before, 5)
+        self.assertLess(time.monotonic() - before, 60)
 
     def test_no_file_is_read_for_an_entity(self):
         secret = pathlib.Path(self.useFixture(fixtures.TempDir()).path,

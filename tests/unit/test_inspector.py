@@ -102,8 +102,11 @@ class TestRead(testtools.TestCase):
         self.addCleanup(node.thaw)
         before = time.time(), time.monotonic()
         snapshot = reader.read()
-        self.assertLess(snapshot.wall_s - before[0], 0.1)
-        self.assertLess(snapshot.monotonic_s - before[1], 0.1)
+        after = time.time(), time.monotonic()
+        # A tenth of the timeout at least goes by with waiting.
+        self.assertTrue(before[0] <= snapshot.wall_s <= after[0] - 0.04)
+        self.assertTrue(
+            before[1] <= snapshot.monotonic_s <= after[1] - 0.04)
 
 
 class TestBusyGuests(testtools.TestCase):
@@ -174,7 +177,7 @@ class TestFrozenGuests(testtools.TestCase):
         self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 11)]
         self.node = fakes.Libvirt(*self.guests)
         self.addCleanup(self.node.thaw)
-        self.reader = self.node.inspector(timeout_s=2.0, max_stuck=5)
+        self.reader = self.node.inspector(timeout_s=4.0, max_stuck=5)
         self.reader.read()
         self.node.calls.clear()
 
@@ -348,7 +351,7 @@ class TestSetPeriod(testtools.TestCase):
         self.web = fakes.Domain(1, RUNNING, period=None)
         self.node = fakes.Libvirt(self.web)
         self.addCleanup(self.node.thaw)
-        self.reader = self.node.inspector(timeout_s=0.3, max_stuck=2)
+        self.reader = self.node.inspector(max_stuck=2)
         self.shown = []
 
     def refuse(self, xml):
@@ -371,7 +374,12 @@ class TestSetPeriod(testtools.TestCase):
                          self.failure(lambda xml: 'not this one'))
         self.assertIsNone(self.web.period)
 
+    def impatient(self):
+        """For guests that do not answer."""
+        self.reader = self.node.inspector(timeout_s=0.3, max_stuck=2)
+
     def test_a_frozen_guest_is_left_behind(self):
+        self.impatient()
         self.web.monitor.freeze()
         self.assertEqual(
             'QEMU did not answer within 0.3 s; once it does, its period may '
@@ -382,6 +390,7 @@ class TestSetPeriod(testtools.TestCase):
         self.assertEqual(7, self.web.period)
 
     def test_no_more_calls_are_left_behind_than_may_be(self):
+        self.impatient()
         self.web.monitor.freeze()
         frozen = fakes.Domain(2, RUNNING, period=None)
         frozen.monitor.freeze()

@@ -224,7 +224,7 @@ class TestSamples(PollsterTest):
 
         def run(name):
             pollster = self.pollster(name)
-            ready.wait(10)
+            ready.wait(60)
             return list(pollster.get_samples(self.manager, cache,
                                              [instance(1)]))
         with concurrent.futures.ThreadPoolExecutor(
