@@ -539,8 +539,35 @@ class TestJournal(testtools.TestCase):
             self._told('stale', 'stale', 'sane', 'sane', 'sane'))
 
     def test_recovered_leaves_nothing_behind(self):
+        """After as many readings as its two lines have used up."""
         self._told('invalid', 'sane', 'sane')
+        self._told(*['sane'] * 2 * history.READINGS_A_LINE)
         self.assertEqual(0, len(self.journal))
+
+    def test_a_guest_that_changes_on_and_on_is_told_less_often(self):
+        """Each verdict is held for as long as it takes to be told."""
+        rounds = 3000
+        told = self._told(*['invalid', 'sane', 'sane'] * rounds)
+        most = history.LINES_IN_A_ROW + 3 * rounds // history.READINGS_A_LINE
+        self.assertEqual(list(range(0, 3 * 10, 3)),
+                         [number for number, verdict in told
+                          if verdict == 'invalid'][:10])
+        self.assertTrue(most - 2 <= len(told) <= most, len(told))
+        self.assertEqual([], [
+            each for (_, each), (_, after) in zip(told, told[1:],
+                                                  strict=False)
+            if each == after])
+
+    def test_what_such_a_guest_comes_to_in_the_end_is_told(self):
+        self._told(*['invalid', 'sane', 'sane'] * 100)
+        self.assertEqual(
+            ['stale'],
+            [verdict for _, verdict in self._told(
+                *['stale'] * (2 * history.READINGS_A_LINE))])
+
+    def test_a_guest_that_changes_on_and_on_costs_no_other_its_lines(self):
+        self._told(*['invalid', 'sane', 'sane'] * 100)
+        self.assertEqual([(0, 'invalid')], self._told('invalid', uuid='db'))
 
     def test_after_a_recovery_the_same_is_told_again(self):
         self.assertEqual(
