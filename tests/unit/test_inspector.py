@@ -313,6 +313,24 @@ class TestSlowGuests(testtools.TestCase):
         self.assertNotEqual(set(range(1, 9)), turns[-1])
 
 
+class TestSlowLibvirt(testtools.TestCase):
+    def test_it_may_take_the_longer_the_longer_a_read_may_take(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
+        node.slow_s = 1.2
+        called = node.called
+
+        def slow_to_list(name):
+            called(name)
+            if name == 'list':
+                time.sleep(0.3)
+        node.called = slow_to_list
+        snapshot = node.inspector(timeout_s=10.0).read()
+        self.assertEqual((None, [1]), (snapshot.error, answered(snapshot)))
+        self.assertIn('list', node.calls)
+
+
 class TestFrozenLibvirt(testtools.TestCase):
     def setUp(self):
         super().setUp()
@@ -320,7 +338,7 @@ class TestFrozenLibvirt(testtools.TestCase):
         self.addCleanup(self.node.thaw)
         self.useFixture(fixtures.MonkeyPatch(
             'memstat_pollster.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
-        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=5)
+        self.reader = self.node.inspector(timeout_s=0.5, max_stuck=5)
 
     def test_it_is_said_of_libvirt_and_not_of_its_guests(self):
         self.reader.read()
