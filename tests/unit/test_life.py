@@ -77,6 +77,7 @@ class _Guest:
     :ivar held: which of them QEMU has; None: none
     :ivar answers_from: when it answers next at the earliest
     :ivar seen: the stamp that the monitor saw last of this run; None: none
+    :ivar seen_at: since when it has, without a break
     :ivar fresh: polls that found an answer made since the poll before, since
         anything happened that takes two of them
     :ivar steps: of the clock since a poll was answered for it
@@ -90,8 +91,8 @@ class _Guest:
         self.stop()
 
     def forget(self, unknowable):
-        self.seen, self.fresh, self.steps = None, 0, 0
-        self.unknowable = unknowable
+        self.seen, self.seen_at = None, None
+        self.fresh, self.steps, self.unknowable = 0, 0, unknowable
 
     def stop(self, saved=None):
         """:param saved: running or paused, where it is to go on like that"""
@@ -211,10 +212,20 @@ class _Guest:
             age_s = self.source.now - made_at
             assert self.unknowable or (
                 age_s <= LIMIT_S + history.FUTURE_SLACK_S), age_s
+        if self.state != RUNNING:
+            self.seen_at = None
         if self.state != RUNNING or self.busy:
             assert told.memory is None
             return
         self.steps = 0
+        if self.stamp != self.seen or self.seen_at is None:
+            self.seen_at = self.source.now
+        for_s = self.source.now - self.seen_at
+        if self.held is None and for_s < THRESHOLDS.boot_grace_s:
+            assert told.verdict.status is status.Status.STARTING, told
+        elif self.held is None or for_s > LIMIT_S:
+            assert told.verdict.status in (
+                status.Status.DRIVER_MISSING, status.Status.STALE), told
         own = (self.held is not None
                and self.answers[self.held][1] == self.runs)
         if own and self.stamp != self.seen:
