@@ -65,7 +65,8 @@ class Run(commands.CommandTest):
         self.make(tenth, bad, off, web, without)
         told = {}
         for words in ('status tenth -f json', 'status tenth web',
-                      'status --summary', 'show tenth', 'report -o -',
+                      'status --summary', 'show tenth', 'show web',
+                      'report -o -',
                       'enable tenth --dry-run'):
             exit_status = self.run_command(*words.split())
             told[words] = exit_status, self.stdout, self.stderr
@@ -136,6 +137,12 @@ class TestTenth(testtools.TestCase):
                       '77 KiB\n', text)
         self.assertIn('What to do\n  1. do the tenth thing with '
                       f'{fakes.uuid_of(1)}\n', text)
+
+    def test_show_asks_its_rule_of_other_guests(self):
+        exit_status, text, said = self.told['show web']
+        self.assertEqual((0, ''), (exit_status, said))
+        self.assertIn('  no   tenth            what it asks for is not so\n',
+                      text)
 
     def test_enable_leaves_it_alone(self):
         exit_status, text, said = self.told['enable tenth --dry-run']
