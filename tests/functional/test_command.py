@@ -500,10 +500,10 @@ class TestEnable(CommandTest):
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, argv, **environment):
+    def __init__(self, argv, columns=150, **environment):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ,
-                    struct.pack('HHHH', 40, 150, 0, 0))
+                    struct.pack('HHHH', 40, columns, 0, 0))
         self._slave = slave
         self.before = termios.tcgetattr(slave)
         variables = {key: value for key, value in os.environ.items()
@@ -588,6 +588,22 @@ class TestTerminal(CommandTest):
         self.assertTrue(max(map(len, lines)) <= 150, lines)
         self.clean(terminal)
 
+    def test_it_fits_narrower_terminals_and_leaves_nothing_out(self):
+        for columns in (60, 80, 100, 160):
+            terminal = self.start('status', '--wait', '0', columns=columns)
+            self.assertEqual(1, terminal.end())
+            shown = re.sub('\033\\[[0-9;]*m', '', terminal.output)
+            lines = shown.split('\r\n')
+            self.assertTrue(max(map(len, lines)) <= columns, lines)
+            self.assertEqual(columns == 160, shown.startswith('+---'))
+            words = re.sub(r'[\s|]+', ' ', shown)
+            for guest in (self.web, self.hung, self.without, self.resumed):
+                for word in (guest.display_name, guest.name, guest.uuid):
+                    self.assertIn(word, words, columns)
+            for word in ('starting', 'stats_disabled', '--period 10',
+                         f'{self.without.uuid}"', '4 guests: '):
+                self.assertIn(word, words, columns)
+
     def test_no_colours_for_those_who_want_none(self):
         terminal = self.start('status', '--wait', '0', NO_COLOR='1')
         self.assertEqual(1, terminal.end())
@@ -630,7 +646,8 @@ class TestTerminal(CommandTest):
         guest.driver.push(mib(450, 95, 205))
         guest.domain.suspend()
         guest.domain.resume()
-        terminal = self.start('status', '--wait', '300', guest.name)
+        # Its next numbers are due after 600 s; it waits for no others.
+        terminal = self.start('status', '--wait', '900', guest.name)
         terminal.wait_for('cannot be told')
         os.write(terminal.master, b'\x03')
         self.assertEqual(130, terminal.end())
