@@ -18,26 +18,13 @@ into each page.
 """
 
 import pathlib
-import re
 import typing
 
+import addresses
 from sphinx import application
 from sphinx import errors
 
 THEME: typing.Final = pathlib.Path(__file__).resolve().parents[1] / 'theme'
-
-#: What a browser loads by itself, from somewhere else.
-LOADED: typing.Final = re.compile(
-    r'<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)\s*=\s*'
-    r'["\']?((?:https?:)?//[^"\'\s>]+)'
-    r'|\.src\s*=\s*["\']((?:https?:)?//[^"\']+)'
-    r'|@import[^;]*?((?:https?:)?//[^"\');\s]+)'
-    r'|url\(\s*["\']?((?:https?:)?//[^"\')\s]+)')
-
-
-def loaded(text: str) -> list[str]:
-    """The addresses of other machines that a page or style sheet loads."""
-    return [next(filter(None, found)) for found in LOADED.findall(text)]
 
 
 def configure(app: application.Sphinx, config: typing.Any) -> None:
@@ -57,7 +44,7 @@ def check(app: application.Sphinx, failure: Exception | None) -> None:
     out = pathlib.Path(app.outdir)
     found = {f'{path.relative_to(out)}: {address}'
              for path in out.rglob('*') if path.suffix in ('.html', '.css')
-             for address in loaded(path.read_text(errors='replace'))}
+             for address in addresses.loaded(path.read_text(errors='replace'))}
     if found:
         raise errors.SphinxError(
             'these are loaded from other machines: '

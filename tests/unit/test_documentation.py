@@ -34,16 +34,17 @@ SIGNATURES = {
 }
 
 
-def _tables():
-    """doc/ext/tables.py, which is in no package."""
+def _extension(name):
+    """A module of doc/ext, which is no package."""
     spec = importlib.util.spec_from_file_location(
-        'tables', ROOT / 'doc' / 'ext' / 'tables.py')
+        name, ROOT / 'doc' / 'ext' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-tables = _tables()
+addresses = _extension('addresses')
+tables = _extension('tables')
 
 
 class TestTables(testtools.TestCase):
@@ -113,6 +114,28 @@ class TestTables(testtools.TestCase):
         self.assertEqual(
             r'\*not\* \`this\` \|x\| but ``virsh a_b`` and a\_',
             tables.rst('*not* `this` |x| but "virsh a_b" and a_'))
+
+
+class TestAddresses(testtools.TestCase):
+    """What of a built page would be loaded from another machine."""
+
+    def test_what_a_browser_loads_by_itself(self):
+        for text in ('<script async src="https://a.example/x?id=1">',
+                     '<img alt="" src=//a.example/x?id=1>',
+                     "<link rel='stylesheet' href='https://a.example/x?id=1'>",
+                     'script.src = "https://a.example/x?id=1" + now',
+                     '@import url("https://a.example/x?id=1");',
+                     'background: url(//a.example/x?id=1) left'):
+            self.assertEqual(
+                ['a.example/x?id=1'],
+                [each.partition('//')[2] for each in addresses.loaded(text)],
+                text)
+
+    def test_not_what_is_the_pages_own_or_waits_for_a_click(self):
+        self.assertEqual([], addresses.loaded(
+            '<script src="_static/x.js"></script> <img src="x.png"> '
+            '<a href="https://a.example/">https://a.example</a> '
+            '@import url("x.css"); url(data:image/png;base64,AA//)'))
 
 
 class TestBenchmarks(testtools.TestCase):

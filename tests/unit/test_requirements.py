@@ -66,3 +66,13 @@ class TestDebianControl(testtools.TestCase):
             {}, {name: version
                  for name, version in relations('Depends').items()
                  if relations('Build-Depends').get(name) != version})
+
+
+class TestInstallation(testtools.TestCase):
+    def test_the_page_installs_what_pip_is_told_not_to(self):
+        """Ceilometer itself is what the node runs."""
+        page = (CHECKOUT / 'doc' / 'source' / 'install.rst').read_text()
+        command = re.search(r'# apt install ((?:.*\\\n)*.*)\n', page)[1]
+        self.assertEqual(
+            {'python3-pip', *relations('Depends')} - {'python3-ceilometer'},
+            set(command.replace('\\', ' ').split()))
