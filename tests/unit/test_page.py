@@ -107,8 +107,9 @@ class TestView(testtools.TestCase):
             page.Row(
                 name='web', other_name='instance-00000001',
                 uuid=fakes.uuid_of(1),
-                state=page.State('reporting', 9, 'good', '✓',
-                                 'its numbers are recent and possible', 0),
+                state=page.State('reporting', len(page.STATES) - 1, 'good',
+                                 '✓', 'its numbers are recent and possible',
+                                 0),
                 segments=(page.Segment('used', 0, 239616),
                           page.Segment('reclaimable', 239616, 131072),
                           page.Segment('free', 370688, 131072)),

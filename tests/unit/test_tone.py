@@ -18,6 +18,7 @@ from memstat_pollster.cmd import page
 from memstat_pollster.cmd import terminal
 from memstat_pollster.cmd import tone
 from memstat_pollster import status
+from tests.unit import test_status
 
 
 class TestTones(testtools.TestCase):
@@ -25,7 +26,8 @@ class TestTones(testtools.TestCase):
     def test_of_every_status(self):
         found = {each: [] for each in tone.Tone}
         for each in status.Status:
-            found[tone.of(each)].append(each.word)
+            if each.word in test_status.TestInterface.RELEASED:
+                found[tone.of(each)].append(each.word)
         self.assertEqual({
             tone.Tone.BAD: ['unreachable', 'stale', 'invalid'],
             tone.Tone.WARN: ['no_device', 'stats_disabled', 'driver_missing',
@@ -50,18 +52,21 @@ class TestTones(testtools.TestCase):
 
     def test_words_and_signs_of_the_page_worst_first(self):
         self.assertEqual([
-            ('unreachable', 0, 'bad', '✕', 'QEMU or libvirt did not answer'),
-            ('invalid', 1, 'bad', '✕', 'it sends impossible numbers'),
-            ('stale', 2, 'bad', '✕', 'it has stopped answering'),
-            ('driver_missing', 3, 'warn', '!',
+            ('unreachable', 'bad', '✕', 'QEMU or libvirt did not answer'),
+            ('invalid', 'bad', '✕', 'it sends impossible numbers'),
+            ('stale', 'bad', '✕', 'it has stopped answering'),
+            ('driver_missing', 'warn', '!',
              'no balloon driver has ever spoken'),
-            ('service_missing', 4, 'warn', '!',
+            ('service_missing', 'warn', '!',
              'its driver sends no numbers'),
-            ('no_device', 5, 'warn', '!', 'it has no balloon device'),
-            ('stats_disabled', 6, 'warn', '!', 'nobody asks it for numbers'),
-            ('starting', 7, 'calm', '…', 'its first numbers are not due yet'),
-            ('not_running', 8, 'calm', '‖', 'it does not run'),
-            ('reporting', 9, 'good', '✓',
+            ('no_device', 'warn', '!', 'it has no balloon device'),
+            ('stats_disabled', 'warn', '!', 'nobody asks it for numbers'),
+            ('starting', 'calm', '…', 'its first numbers are not due yet'),
+            ('not_running', 'calm', '‖', 'it does not run'),
+            ('reporting', 'good', '✓',
              'its numbers are recent and possible'),
-        ], [(state.word, state.rank, state.tone, state.sign, state.meaning)
-            for state in page.STATES.values()])
+        ], [(state.word, state.tone, state.sign, state.meaning)
+            for state in page.STATES.values()
+            if state.word in test_status.TestInterface.RELEASED])
+        self.assertEqual(list(range(len(status.Status))),
+                         [state.rank for state in page.STATES.values()])
