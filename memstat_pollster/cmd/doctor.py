@@ -46,7 +46,6 @@ from memstat_pollster import inspector
 from memstat_pollster import meters
 from memstat_pollster import monitor
 from memstat_pollster import node
-from memstat_pollster import nova
 from memstat_pollster import opts
 
 Check = checks.Check
@@ -197,7 +196,7 @@ class Examination:
             host, error = self._host(source, cycle)
         guests = tuple(cycle.guests.values())
         files = settings.nova_config_files
-        wanted = nova.read(files)
+        wanted = cycle.wanted
         found += [
             checks.options(problems),
             self._user(),

@@ -21,6 +21,7 @@ import fixtures
 from memstat_pollster.cmd import doctor
 from memstat_pollster import inspector
 from memstat_pollster import meters
+from memstat_pollster import nova
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -117,6 +118,41 @@ class TestLibvirt(DoctorTest):
         status, found = self.doctor()
         self.assertEqual((2, 'error'), (status, found['libvirt'][0]))
         self.assertEqual('ok', found['libvirt_version'][0])
+
+
+class TestNova(DoctorTest):
+    """Nova's files are read once, by the cycle."""
+
+    def read(self):
+        """(the checks that tell of Nova, how often each file was read)."""
+        files, original = [], nova.read
+
+        def read(names):
+            files.extend(names)
+            return original(names)
+        self.useFixture(fixtures.MonkeyPatch('memstat_pollster.nova.read',
+                                             read))
+        _status, found = self.doctor()
+        return found['nova_conf'], found['guest_periods'], files
+
+    def test_its_period_is_what_the_guests_were_judged_by(self):
+        self.set_nova_period(17)
+        self.assertEqual(
+            (('ok', 'mem_stats_period_seconds is 17', None),
+             ('warning', 'of 1 running guests 1 with another period than '
+              '17 s: web / instance-00000001 '
+              f'({fakes.uuid_of(1)})',
+              'a hard reboot lets Nova write the XML anew'),
+             [str(self.nova_conf)]), self.read())
+
+    def test_it_is_told_when_libvirt_is_silent(self):
+        self.set_nova_period(-3)
+        self.libvirt.open_errors += [fakes.libvirt_error(38, 'no')] * 4
+        self.assertEqual(
+            (('ok', 'mem_stats_period_seconds is -3: memory statistics are '
+              'switched off', None),
+             ('skipped', 'libvirt did not answer', None),
+             [str(self.nova_conf)]), self.read())
 
 
 class TestConfiguration(DoctorTest):
