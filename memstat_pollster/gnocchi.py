@@ -17,7 +17,6 @@ The only room with gnocchiclient and keystoneauth1.
 
 import collections.abc
 import contextlib
-import dataclasses
 import datetime
 import typing
 
@@ -28,6 +27,7 @@ from keystoneauth1 import loading
 from oslo_config import cfg
 
 from memstat_pollster import definitions
+from memstat_pollster import meters
 
 #: Where ceilometer.conf has the credentials, unless [gnocchi]auth_section
 #: names another group; as in ceilometer/keystone_client.py.
@@ -107,21 +107,8 @@ def _register(conf: cfg.ConfigOpts, group: str) -> None:
     conf.register_opts(_OPTS, group=group)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Series:
-    """A meter of one guest over some time, each point a mean.
-
-    :ivar granularity_s: how long each point stands for
-    :ivar points: (seconds since the epoch at which it begins, value), in
-        order; there is none for a time without a measure
-    """
-
-    granularity_s: float
-    points: tuple[tuple[float, float], ...]
-
-
 def series(client: gnocchi_client.Client, meter: str, uuid: str,
-           start_s: float, granularity_s: float) -> Series | None:
+           start_s: float, granularity_s: float) -> meters.Series | None:
     """A meter's measures since a time, as fine as is asked or nearly so.
 
     :param uuid: the guest's
@@ -142,7 +129,7 @@ def series(client: gnocchi_client.Client, meter: str, uuid: str,
     if not kept:
         return None
     chosen = min(kept, key=lambda each: abs(each - granularity_s))
-    return Series(chosen, tuple(
+    return meters.Series(chosen, tuple(
         (begin.timestamp(), value) for begin, kept_s, value in found
         if kept_s == chosen))
 

@@ -46,6 +46,19 @@ class Meter:
     stopped: bool = False
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Series:
+    """A meter of one guest over some time, each point a mean.
+
+    :ivar granularity_s: how long each point stands for
+    :ivar points: (seconds since the epoch at which it begins, value), in
+        order; there is none for a time without a measure
+    """
+
+    granularity_s: float
+    points: tuple[tuple[float, float], ...]
+
+
 METERS: typing.Final[collections.abc.Mapping[str, Meter]] = {
     meter.name: meter for meter in (
         Meter('memory', 'MiB', 'memory given to the guest',

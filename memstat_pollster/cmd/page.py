@@ -29,6 +29,7 @@ import typing
 import jinja2
 
 from memstat_pollster.cmd import tone
+from memstat_pollster import meters
 from memstat_pollster import monitor
 from memstat_pollster import stats
 from memstat_pollster import status
@@ -131,18 +132,6 @@ STATES: typing.Final[collections.abc.Mapping[Status, State]] = dict(_states())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Series:
-    """Used memory over time, as Gnocchi has it.
-
-    :ivar granularity_s: how long each point stands for
-    :ivar points: (seconds since the epoch at which it begins, MiB), in order
-    """
-
-    granularity_s: float
-    points: tuple[tuple[float, float], ...]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class History:
     """What Gnocchi has of this node's guests.
 
@@ -151,7 +140,7 @@ class History:
     :ivar error: why it has nothing; None if it answered
     """
 
-    usage: collections.abc.Mapping[str, Series] = dataclasses.field(
+    usage: collections.abc.Mapping[str, meters.Series] = dataclasses.field(
         default_factory=dict)
     span_s: float = DAY_S
     error: str | None = None
@@ -302,7 +291,7 @@ def _pieces(text: str | None) -> tuple[tuple[bool, str], ...]:
                  in enumerate((text or '').split('"')) if piece)
 
 
-def curve(series: Series, start_s: float, end_s: float,
+def curve(series: meters.Series, start_s: float, end_s: float,
           size_kib: int) -> Curve | None:
     """A guest's used memory between two times.
 

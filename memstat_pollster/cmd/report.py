@@ -102,7 +102,7 @@ def _history(conf: cfg.ConfigOpts, cycle: monitor.Cycle,
             found = gnocchi.series(client, 'memory.usage', uuid,
                                    now_s - page.DAY_S, GRANULARITY_S)
             if found is not None:
-                usage[uuid] = page.Series(found.granularity_s, found.points)
+                usage[uuid] = found
     except gnocchi.GnocchiError as exc:
         return page.History(error=str(exc))
     return page.History(usage)

@@ -16,6 +16,7 @@ import datetime
 import testtools
 
 from memstat_pollster.cmd import page
+from memstat_pollster import meters
 from memstat_pollster import monitor
 from memstat_pollster import nova
 from memstat_pollster import stats
@@ -161,7 +162,7 @@ class TestCurve(testtools.TestCase):
     """Steps, each as long as its point stands for; a gap stays a gap."""
 
     def test_steps_and_a_gap(self):
-        series = page.Series(300.0, (
+        series = meters.Series(300.0, (
             (1000.0, 100.0), (1300.0, 150.0), (2200.0, 50.0)))
         self.assertEqual(
             page.Curve(2000, 'M0 50.00H300V25.00H600M1200 75.00H1500',
@@ -169,14 +170,14 @@ class TestCurve(testtools.TestCase):
             page.curve(series, 1000.0, 3000.0, 200 * 1024))
 
     def test_a_guest_that_has_stopped(self):
-        series = page.Series(300.0, ((1000.0, 100.0),))
+        series = meters.Series(300.0, ((1000.0, 100.0),))
         self.assertEqual(
             '100 MiB to 100 MiB used in the last 2 h, none for the last '
             '115 min',
             page.curve(series, 1000.0, 8200.0, 200 * 1024).words)
 
     def test_what_is_older_or_of_the_future_is_left_out(self):
-        series = page.Series(300.0, (
+        series = meters.Series(300.0, (
             (900.0, 999.0), (1000.0, 20.0), (2900.0, 40.0), (3000.0, 999.0)))
         found = page.curve(series, 1000.0, 3000.0, 50 * 1024)
         self.assertEqual('M0 60.00H300M1900 20.00H2000', found.path)
@@ -184,7 +185,7 @@ class TestCurve(testtools.TestCase):
 
     def test_more_than_the_machine_has_now(self):
         """It was resized since: the curve is as high as its highest."""
-        series = page.Series(60.0, ((0.0, 400.0), (60.0, 100.0)))
+        series = meters.Series(60.0, ((0.0, 400.0), (60.0, 100.0)))
         self.assertEqual('M0 0.00H60V75.00H120',
                          page.curve(series, 0.0, 600.0, 200 * 1024).path)
 
@@ -192,7 +193,7 @@ class TestCurve(testtools.TestCase):
         now = int(datetime.datetime.now().timestamp())
         found = cycle(fakes.Domain(1, fakes.healthy(now)),
                       fakes.Domain(2, fakes.healthy(now)))
-        history = page.History({fakes.uuid_of(2): page.Series(
+        history = page.History({fakes.uuid_of(2): meters.Series(
             300.0, ((MADE.timestamp() - 600, 256.0),))})
         html = page.render(found, HOST, MADE, '1', history)
         self.assertEqual(1, html.count('class="curve"'))

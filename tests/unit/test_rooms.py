@@ -80,7 +80,7 @@ BELOW = {
     'meters': set(),
     'entrypoints': set(),
     'definitions': {'meters'},
-    'gnocchi': {'definitions'},
+    'gnocchi': {'definitions', 'meters'},
     'nova': set(),
     'opts': set(),
     'inspector': {'stats'},
