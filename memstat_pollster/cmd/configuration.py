@@ -63,6 +63,32 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
     return conf, problems
 
 
+def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
+    """A file as Ceilometer looks for it (ceilometer/agent.py, declarative.py).
+
+    But for its working directory, which is / for a service.
+
+    :returns: None where there is none
+    """
+    if os.path.isabs(name):
+        return pathlib.Path(name) if is_there(name) else None
+    path = conf.find_file(name)
+    return None if path is None else pathlib.Path(path)
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file, or one may be hidden from this user."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # ValueError: no file has a name with a null character.
+        return False
+    except OSError:
+        # It may be, below a directory that hides it.
+        return True
+    return True
+
+
 _HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
                 '(root, ceilometer), or name other files with --config-file')
 

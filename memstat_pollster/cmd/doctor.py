@@ -209,7 +209,8 @@ class Examination:
                  for name in meters.METERS}, settings.replace_builtin),
             *self._polling(conf, guests),
             checks.nova_conf(
-                wanted.period_s, wanted.problems, any(map(_there, files)),
+                wanted.period_s, wanted.problems,
+                any(map(configuration.is_there, files)),
                 next(filter(None, map(who_may_read, files)), None)),
         ]
         found += [
@@ -322,8 +323,8 @@ class Examination:
                  guests: tuple[monitor.Guest, ...]) -> list[Check]:
         names = ('polling_meters', 'polling_interval')
         conf.register_opt(_POLLING, group='polling')
-        path = _as_the_agent(conf, conf.polling.cfg_file)
-        if path is None:
+        file = configuration.find(conf, conf.polling.cfg_file)
+        if file is None:
             missing = f'there is no {conf.polling.cfg_file}'
             if self._ceilometer is None and not self._sources:
                 return [Check(name, Outcome.SKIPPED,
@@ -333,8 +334,9 @@ class Examination:
                           'copy share/memstat-pollster/polling.yaml to '
                           '/etc/ceilometer'),
                     Check(names[1], Outcome.SKIPPED, missing)]
+        path = str(file)
         try:
-            found = checks.sources(gnocchi.read(pathlib.Path(path)))
+            found = checks.sources(gnocchi.read(file))
         except outcome.CommandFailed as exc:
             return [Check(names[0], Outcome.ERROR, _line(str(exc)),
                           who_may_read(path) or 'correct the file'),
@@ -364,8 +366,13 @@ class Examination:
             if pipeline is None:
                 return Check(
                     name, Outcome.SKIPPED,
-                    'there is no pipeline.yaml on this machine',
+                    f'there is no {conf.pipeline_cfg_file} on this machine',
                     'run this where the notification agent runs')
+            for each in names:
+                if (each != definitions.DEFAULT_FILE
+                        and configuration.find(conf, each) is None):
+                    raise outcome.CommandFailed(
+                        f'{pipeline} names {each}, which is not there')
             files = [gnocchi.definitions_file(conf, each) for each in names]
             missing = set(meters.METERS)
             for file in files:
@@ -383,27 +390,6 @@ class Examination:
 def _line(text: str) -> str:
     """One line of a message that may have many, as YAML's have."""
     return monitor.printable(' '.join(text.split()), 400)
-
-
-def _there(path: str) -> bool:
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        # It may be, below a directory that hides it.
-        return True
-    return True
-
-
-def _as_the_agent(conf: cfg.ConfigOpts, name: str) -> str | None:
-    """A file as ceilometer/agent.py ``load_config`` looks for it.
-
-    But for its working directory, which is / for a service.
-    """
-    if os.path.isabs(name):
-        return name if _there(name) else None
-    return conf.find_file(name)
 
 
 class _Remedy(columns.FormattableColumn):

@@ -14,7 +14,6 @@
 
 import argparse
 import importlib.util
-import os
 import pathlib
 import typing
 import urllib.parse
@@ -23,6 +22,7 @@ from cliff import command
 from oslo_config import cfg
 import yaml
 
+from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import files
 from memstat_pollster.cmd import outcome
 from memstat_pollster import definitions
@@ -73,14 +73,6 @@ def read(path: pathlib.Path) -> typing.Any:
         raise outcome.CommandFailed(f'{path}: {exc}') from exc
 
 
-def _found(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
-    """A file as Ceilometer looks for it; its working directory left out."""
-    if os.path.isabs(name):
-        return pathlib.Path(name)
-    path = conf.find_file(name)
-    return None if path is None else pathlib.Path(path)
-
-
 def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
                                               tuple[str, ...]]:
     """The pipeline.yaml that is read, and what its publishers read.
@@ -91,7 +83,7 @@ def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
         cannot be used
     """
     conf.register_opt(_PIPELINE)
-    path = _found(conf, conf.pipeline_cfg_file)
+    path = configuration.find(conf, conf.pipeline_cfg_file)
     if path is None:
         return None, ()
     try:
@@ -121,9 +113,10 @@ def definitions_file(conf: cfg.ConfigOpts,
                      name: str = definitions.DEFAULT_FILE) -> pathlib.Path:
     """A definitions file, as the publisher looks for it.
 
+    :returns: the one in Ceilometer's package where there is none of that name
     :raises memstat_pollster.cmd.outcome.CommandFailed: there is none
     """
-    found = _found(conf, name)
+    found = configuration.find(conf, name)
     if found is not None:
         return found
     spec = importlib.util.find_spec('ceilometer')

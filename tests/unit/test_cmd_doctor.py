@@ -212,8 +212,37 @@ class TestConfiguration(DoctorTest):
                          (status, found['gnocchi_definitions'][0]))
         (self.etc / 'pipeline.yaml').unlink()
         status, found = self.doctor()
-        self.assertEqual((0, 'skipped'),
-                         (status, found['gnocchi_definitions'][0]))
+        self.assertEqual(
+            (0, ('skipped', 'there is no pipeline.yaml on this machine',
+                 'run this where the notification agent runs')),
+            (status, found['gnocchi_definitions']))
+
+    def test_a_pipeline_with_a_name_of_its_own(self):
+        before = self.conf.read_text()
+        for name in ('pipes.yaml', f'{self.etc}/pipes.yaml'):
+            self.conf.write_text(f'{before}[DEFAULT]\n'
+                                 f'pipeline_cfg_file = {name}\n')
+            _status, found = self.doctor()
+            self.assertEqual(
+                ('skipped', f'there is no {name} on this machine',
+                 'run this where the notification agent runs'),
+                found['gnocchi_definitions'])
+
+    def test_definitions_that_the_pipeline_names_and_that_are_not_there(self):
+        """The publisher reads Ceilometer's own then, and says nothing."""
+        pipeline = self.etc / 'pipeline.yaml'
+        for name, shown in (('none.yaml', 'none.yaml'),
+                            (f'{self.etc}/none.yaml',) * 2,
+                            ('/no%00ne.yaml', '/no\\x00ne.yaml')):
+            pipeline.write_text(
+                'sinks: [{name: sink, publishers: ["gnocchi://'
+                f'?resources_definition_file={name}"]}}]\n')
+            status, found = self.doctor()
+            self.assertEqual(
+                (1, ('error', f'{pipeline} names {shown}, which is not there',
+                     'correct or make that file; "memstat-pollster '
+                     'gnocchi-resources" writes one')),
+                (status, found['gnocchi_definitions']))
 
 
 class TestWithoutCeilometer(DoctorTest):

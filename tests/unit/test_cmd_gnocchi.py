@@ -161,6 +161,13 @@ class TestSource(files.FilesTest):
             self.write('gnocchi_resources.yaml', '')
             self.assertEqual(path, self.source())
 
+    def test_ceilometers_own_where_the_named_one_is_not_there(self):
+        """It may be what is to be written now."""
+        for name in ('new.yaml', self.directory / 'new.yaml'):
+            self.write('pipeline.yaml', 'sinks: [{publishers: ["gnocchi://?'
+                       f'resources_definition_file={name}"]}}]')
+            self.assertEqual(STOCK, self.source())
+
     def test_the_pipeline_may_have_another_name(self):
         self.write('pipes.yaml', PIPELINE.format(
             'named.yaml', '?resources_definition_file=named.yaml'))
