@@ -40,14 +40,8 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
     """
     if not sources:
         _see_that_it_can_be_read(CEILOMETER_CONF)
-    conf = cfg.ConfigOpts()
     try:
-        conf([word for source in sources for word in source],
-             project='ceilometer', prog='ceilometer-polling')
-        if uri is not None:
-            node.libvirt_uri(conf)
-            conf.set_override('libvirt_uri', uri)
-        node.libvirt_uri(conf)
+        conf = _parsed([word for source in sources for word in source], uri)
         _settings, problems = opts.load(conf)
     except (cfg.ConfigFilesPermissionDeniedError,
             cfg.ConfigFilesNotFoundError) as exc:
@@ -61,6 +55,26 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
         raise outcome.CommandFailed(
             f'configuration: {" ".join(str(exc).split())}') from exc
     return conf, problems
+
+
+def defaults(uri: str | None = None) -> cfg.ConfigOpts:
+    """What is in force where no file says anything.
+
+    :param uri: see :func:`load`
+    """
+    return _parsed([], uri, default_config_files=[], default_config_dirs=[])
+
+
+def _parsed(words: collections.abc.Sequence[str], uri: str | None,
+            **files: collections.abc.Sequence[str]) -> cfg.ConfigOpts:
+    """The options of an agent that is started with these words."""
+    conf = cfg.ConfigOpts()
+    conf(words, project='ceilometer', prog='ceilometer-polling', **files)
+    # Registers the option; raises what is wrong with its value.
+    node.libvirt_uri(conf)
+    if uri is not None:
+        conf.set_override('libvirt_uri', uri)
+    return conf
 
 
 def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:

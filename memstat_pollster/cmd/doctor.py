@@ -227,13 +227,7 @@ class Examination:
         try:
             conf, _problems = configuration.load(self._sources, self._uri)
         except outcome.CommandFailed as exc:
-            conf = cfg.ConfigOpts()
-            conf([], project='ceilometer', prog='ceilometer-polling',
-                 default_config_files=[], default_config_dirs=[])
-            node.libvirt_uri(conf)
-            if self._uri is not None:
-                conf.set_override('libvirt_uri', self._uri)
-            return conf, [Check(
+            return configuration.defaults(self._uri), [Check(
                 'configuration', Outcome.ERROR,
                 str(exc).removeprefix('configuration: '),
                 'correct it; the defaults are looked at meanwhile')]
