@@ -17,7 +17,9 @@ The only room with gnocchiclient and keystoneauth1.
 
 import collections.abc
 import contextlib
+import dataclasses
 import datetime
+import threading
 import typing
 
 from gnocchiclient import client as gnocchi_client
@@ -36,6 +38,11 @@ GROUP: typing.Final = 'gnocchi'
 
 #: Seconds for a request; the publisher's own default is 6.05.
 TIMEOUT_S: typing.Final = 30
+
+#: Seconds for all that a command asks, logging in included.
+DEADLINE_S: typing.Final = 60.0
+
+_T = typing.TypeVar('_T')
 
 _OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
     cfg.StrOpt('region-name'),
@@ -63,6 +70,51 @@ def errors(what: str) -> collections.abc.Iterator[None]:
         # The client's own messages may be empty, or a mapping.
         reason = str(exc).strip() or type(exc).__name__
         raise GnocchiError(f'{what}: {reason}') from exc
+    except (KeyError, TypeError, ValueError) as exc:
+        # The client takes any JSON, or none, for Gnocchi's.
+        raise GnocchiError(
+            f'{what}: the answer cannot be used, as if something else, such '
+            f'as a proxy, answered ({type(exc).__name__}: {exc})') from exc
+
+
+class _Work(threading.Thread, typing.Generic[_T]):
+    """Something that is done while somebody waits, but not for ever."""
+
+    def __init__(self, work: collections.abc.Callable[[], _T]) -> None:
+        # daemon: what hangs must not keep the command from ending.
+        super().__init__(name='memstat-gnocchi', daemon=True)
+        self._work = work
+        self._value: _T | None = None
+        self._error: GnocchiError | None = GnocchiError(
+            'asking Gnocchi ended without an answer')
+
+    def run(self) -> None:
+        try:
+            self._value, self._error = self._work(), None
+        except GnocchiError as exc:
+            self._error = exc
+
+    def result(self, seconds: float) -> _T:
+        self.join(seconds)
+        if self.is_alive():
+            raise GnocchiError(f'Gnocchi: no end of it within {seconds:g} s')
+        if self._error is not None:
+            raise self._error
+        return typing.cast(_T, self._value)
+
+
+def within(seconds: float, work: collections.abc.Callable[[], _T]) -> _T:
+    """What some work with Gnocchi returns, if it does so in time.
+
+    A request's own timeout is for each piece that arrives, and a host's name
+    may be looked up for any time: neither bounds the whole.
+
+    :raises GnocchiError: the work's own; or it took longer, and is left
+        behind in a thread that keeps no process from ending
+    """
+    thread = _Work(work)
+    thread.start()
+    return thread.result(seconds)
 
 
 def connect(conf: cfg.ConfigOpts) -> gnocchi_client.Client:
@@ -125,13 +177,55 @@ def series(client: gnocchi_client.Client, meter: str, uuid: str,
                 meter, resource_id=uuid, start=start, aggregation='mean')
         except gnocchi_exceptions.NotFound:
             return None
-    kept = {each[1] for each in found}
-    if not kept:
-        return None
-    chosen = min(kept, key=lambda each: abs(each - granularity_s))
-    return meters.Series(chosen, tuple(
-        (begin.timestamp(), value) for begin, kept_s, value in found
-        if kept_s == chosen))
+        kept = {float(each[1]) for each in found}
+        if not kept:
+            return None
+        chosen = min(kept, key=lambda each: abs(each - granularity_s))
+        return meters.Series(chosen, tuple(
+            (begin.timestamp(), float(value))
+            for begin, kept_s, value in found if kept_s == chosen))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Found:
+    """A meter of many guests, as far as Gnocchi answered.
+
+    :ivar series: by the guest's UUID; without those that Gnocchi does not
+        know
+    :ivar answered: of how many guests it said something
+    :ivar error: why of no more; None when of all
+    """
+
+    series: collections.abc.Mapping[str, meters.Series]
+    answered: int
+    error: str | None = None
+
+
+def all_series(conf: cfg.ConfigOpts, meter: str,
+               uuids: collections.abc.Iterable[str], start_s: float,
+               granularity_s: float, seconds: float | None = None) -> Found:
+    """A meter's measures of many guests; see :func:`series`.
+
+    Ends at the first guest for which there is no answer: a Gnocchi that
+    hangs does so for the next one, too.
+
+    :param seconds: for all of it, logging in included; None: ``DEADLINE_S``
+    """
+    found: dict[str, meters.Series | None] = {}
+
+    def ask() -> None:
+        client = connect(conf)
+        for uuid in uuids:
+            found[uuid] = series(client, meter, uuid, start_s, granularity_s)
+    error = None
+    try:
+        within(DEADLINE_S if seconds is None else seconds, ask)
+    except GnocchiError as exc:
+        error = str(exc)
+    # Of now: what is left behind may go on.
+    answers = found.copy()
+    return Found({uuid: each for uuid, each in answers.items()
+                  if each is not None}, len(answers), error)
 
 
 def add_attribute(client: gnocchi_client.Client) -> bool:

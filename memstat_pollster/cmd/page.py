@@ -137,13 +137,26 @@ class History:
 
     :ivar usage: the meter memory.usage, by the guest's UUID
     :ivar span_s: how far back it was asked for
-    :ivar error: why it has nothing; None if it answered
+    :ivar error: why it has nothing, or no more; None if it answered
+    :ivar answered: of how many guests it said something before the error
     """
 
     usage: collections.abc.Mapping[str, meters.Series] = dataclasses.field(
         default_factory=dict)
     span_s: float = DAY_S
     error: str | None = None
+    answered: int = 0
+
+    def problem(self, guests: int) -> str | None:
+        """What there is none of, and why; None where nothing is missing.
+
+        :param guests: how many there are
+        """
+        if self.error is None:
+            return None
+        some = (f' of {guests - self.answered} of {guests} guests'
+                if self.answered else '')
+        return f'curves{some}: {self.error}'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -415,6 +428,7 @@ def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
     """What is to be shown, in order; see :func:`render`."""
     guests = cycle.guests.values()
     history = history or History()
+    problem = history.problem(len(guests))
     rows = tuple(sorted((_row(guest, _curve(guest, history, made.timestamp()))
                          for guest in guests), key=_order))
     found = [guest.verdict.status for guest in guests]
@@ -426,7 +440,7 @@ def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
         error=cycle.error and monitor.printable(cycle.error, LINE),
         totals=_totals(guests, states, host), states=states, rows=rows,
         common_kib=max((row.scale_kib for row in rows), default=1),
-        note=history.error and monitor.printable(history.error, LINE))
+        note=problem and monitor.printable(problem, LINE))
 
 
 def _curve(guest: monitor.Guest, history: History,

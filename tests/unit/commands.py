@@ -12,6 +12,7 @@
 
 """Runs commands in the test's own process, on a libvirt written by hand."""
 
+import datetime
 import io
 import json
 import logging
@@ -105,6 +106,12 @@ class CommandTest(testtools.TestCase):
 def ago(seconds):
     """A time stamp of that many seconds ago."""
     return int(time.time()) - seconds
+
+
+def utc(seconds):
+    """A time as Gnocchi writes it."""
+    return datetime.datetime.fromtimestamp(
+        seconds, datetime.timezone.utc).isoformat()
 
 
 class CapturedStderr(fixtures.Fixture):

@@ -25,6 +25,7 @@ from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import shell
 from memstat_pollster import definitions
 from tests.unit import files
+from tests.unit import servers
 
 STOCK = pathlib.Path(importlib.util.find_spec(
     'ceilometer').submodule_search_locations[0],
@@ -194,6 +195,31 @@ class TestSource(files.FilesTest):
 
 
 class TestUpgrade(CommandTest):
+    def test_it_is_added_once(self):
+        types = servers.ResourceTypes()
+        server = self.useFixture(servers.Http(types.answer))
+        self.ceilometer_conf = self.configuration(
+            service_credentials=server.credentials)
+        line = 'attribute balloon_status of resource type instance: '
+        self.assertEqual((0, f'{line}added\n', ''),
+                         self.run_command('gnocchi-upgrade'))
+        self.assertEqual((0, f'{line}there already, nothing to do\n', ''),
+                         self.run_command('gnocchi-upgrade'))
+        self.assertEqual(
+            {'balloon_status': {'type': 'string', 'required': False,
+                                'min_length': 0, 'max_length': 255}},
+            types.attributes)
+
+    def test_a_gnocchi_that_hangs_is_not_waited_for_for_ever(self):
+        server = self.useFixture(servers.Http(lambda request: None))
+        self.ceilometer_conf = self.configuration(
+            service_credentials=server.credentials)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.gnocchi.DEADLINE_S', 0.2))
+        self.assertEqual(
+            (3, '', 'memstat-pollster: Gnocchi: no end of it within 0.2 s\n'),
+            self.run_command('gnocchi-upgrade'))
+
     def test_without_credentials_it_fails_with_a_line(self):
         status, out, err = self.run_command('gnocchi-upgrade')
         self.assertEqual((3, ''), (status, out))

@@ -14,8 +14,11 @@
 import os
 import stat
 
+import fixtures
+
 from tests.unit import commands
 from tests.unit import fakes
+from tests.unit import servers
 
 
 class TestReport(commands.CommandTest):
@@ -84,3 +87,61 @@ class TestReport(commands.CommandTest):
                       '[service_credentials]auth_type', self.stderr)
         self.assertIn('No curves: the configuration has no',
                       self.page.read_text())
+
+
+class TestCurves(commands.CommandTest):
+    """On a Gnocchi of HTTP answers written by hand."""
+
+    def setUp(self):
+        super().setUp()
+        self.page = self.etc / 'page.html'
+        self.make(*(fakes.Domain(number, fakes.healthy(commands.ago(3)))
+                    for number in (1, 2, 3)))
+
+    def report(self, answer):
+        server = self.useFixture(servers.Http(answer))
+        with self.conf.open('a') as file:
+            file.write('[service_credentials]\n' + ''.join(
+                f'{name} = {value}\n'
+                for name, value in server.credentials.items()))
+        status = self.run_command('report', '-o', str(self.page), '--gnocchi')
+        return status, self.page.read_text(), server
+
+    @staticmethod
+    def measures():
+        return [[f'{commands.utc(commands.ago(900))}', 300.0, 256.0]]
+
+    def test_guests_that_gnocchi_knows_have_one(self):
+        def answer(request):
+            if fakes.uuid_of(2) in request.path:
+                return 404, {'message': 'no such metric'}
+            return 200, self.measures()
+        status, page, _server = self.report(answer)
+        self.assertEqual((0, '', ''), (status, self.stdout, self.stderr))
+        self.assertEqual(2, page.count('class="curve"'))
+        self.assertNotIn('No curves', page)
+
+    def test_a_gnocchi_that_breaks_down_keeps_what_it_has_said(self):
+        """And is asked for no other guest."""
+        def answer(request):
+            if fakes.uuid_of(1) in request.path:
+                return 200, self.measures()
+            return 503, {'description': 'overloaded', 'code': 503}
+        status, page, server = self.report(answer)
+        self.assertEqual(1, status)
+        self.assertEqual([fakes.uuid_of(1), fakes.uuid_of(2)], [
+            path.split('/')[4] for _method, path in server.requests])
+        self.assertEqual(1, page.count('class="curve"'))
+        self.assertIn('No curves of 2 of 3 guests: Gnocchi: ', page)
+        self.assertEqual(
+            'memstat-pollster: the page has no curves of 2 of 3 guests: '
+            'Gnocchi: overloaded (HTTP 503)\n', self.stderr)
+
+    def test_all_of_it_has_a_deadline(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.gnocchi.DEADLINE_S', 0.2))
+        status, page, _server = self.report(lambda request: None)
+        self.assertEqual(
+            (1, 'memstat-pollster: the page has no curves: Gnocchi: no end '
+                'of it within 0.2 s\n'), (status, self.stderr))
+        self.assertIn('No curves: Gnocchi: no end of it within 0.2 s', page)

@@ -13,6 +13,8 @@
 """Gnocchi, reached as Ceilometer's publisher reaches it."""
 
 import socket
+import subprocess
+import sys
 
 import fixtures
 from gnocchiclient import exceptions
@@ -20,7 +22,9 @@ from oslo_config import cfg
 import testtools
 
 from memstat_pollster import gnocchi
+from memstat_pollster import meters
 from tests.unit import files
+from tests.unit import servers
 
 #: Gnocchi as ceilometer-upgrade leaves it, in part.
 INSTANCE = {'host': {'type': 'string', 'required': False,
@@ -189,3 +193,122 @@ class TestConnect(files.FilesTest):
             'auth_type': 'password', 'auth_url': url, 'username': 'c',
             'password': 'x', 'project_name': 'service',
             'user_domain_name': 'Default', 'project_domain_name': 'Default'}))
+
+
+class TestSeries(files.FilesTest):
+    """Measures, from a Gnocchi of HTTP answers written by hand."""
+
+    #: As Gnocchi sends them: all granularities, each in its order.
+    MEASURES = [['2026-03-05T07:00:00+00:00', 3600.0, 301.5],
+                ['2026-03-05T07:00:00+00:00', 300.0, 256.25],
+                ['2026-03-05T07:15:00+00:00', 300.0, 257.75],
+                ['2026-03-05T07:14:00+00:00', 60.0, 255]]
+    BEGIN_S = 1772694000.0
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+
+    def ask(self, answer, uuids=('a', 'b', 'c'), **arguments):
+        self.server = self.useFixture(servers.Http(answer))
+        conf = cfg.ConfigOpts()
+        conf(['--config-file', self.configuration(
+            service_credentials=self.server.credentials)])
+        return gnocchi.all_series(conf, 'memory.usage', uuids, self.BEGIN_S,
+                                  310.0, **arguments)
+
+    def test_the_granularity_that_is_nearest(self):
+        def answer(request):
+            if '/a/' in request.path:
+                return 200, self.MEASURES
+            if '/b/' in request.path:
+                return 404, {'message': 'no'}
+            return 200, []
+        self.assertEqual(
+            gnocchi.Found({'a': meters.Series(300.0, (
+                (self.BEGIN_S, 256.25), (self.BEGIN_S + 900, 257.75)))}, 3),
+            self.ask(answer))
+        query = ('start=2026-03-05T07%3A00%3A00%2B00%3A00&aggregation=mean')
+        self.assertEqual(
+            [('GET', f'/v1/resource/generic/{uuid}/metric/memory.usage/'
+              'measures') for uuid in 'abc'],
+            [(method, path.partition('?')[0])
+             for method, path in self.server.requests])
+        self.assertEqual(set(query.split('&')), set(
+            self.server.requests[0][1].partition('?')[2].split('&')) & set(
+                query.split('&')))
+
+    def test_an_error_ends_it_and_keeps_what_was_answered(self):
+        def answer(request):
+            if '/b/' in request.path:
+                return 403, {'description': 'not yours', 'code': 403}
+            return 200, self.MEASURES[-1:]
+        self.assertEqual(
+            gnocchi.Found({'a': meters.Series(60.0, (
+                (self.BEGIN_S + 840, 255.0),))}, 1,
+                'Gnocchi: not yours (HTTP 403)'), self.ask(answer))
+        self.assertEqual(2, len(self.server.requests))
+
+    def test_answers_that_are_none_of_gnocchis(self):
+        for body in (b'<html>Please log in', b'', b'7', b'{"a": 1}',
+                     b'[["yesterday", 300, 1]]', b'[[1, 2]]',
+                     b'[["2026-03-05T07:00:00+00:00", null, 1]]',
+                     b'[["2026-03-05T07:00:00+00:00", 300, null]]'):
+            found = self.ask(lambda request, body=body: (200, body))
+            self.assertEqual(({}, 0), (found.series, found.answered), body)
+            self.assertTrue(found.error.startswith(
+                'Gnocchi: the answer cannot be used, as if something else, '
+                'such as a proxy, answered ('), found.error)
+
+    def test_a_gnocchi_that_hangs_is_asked_for_one_guest(self):
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.gnocchi.TIMEOUT_S', 0.1))
+        found = self.ask(lambda request: None)
+        self.assertEqual(({}, 0), (found.series, found.answered))
+        self.assertIn('timed out', found.error)
+        self.assertLessEqual(len(self.server.requests), 1)
+
+    def test_a_deadline_for_all(self):
+        """The work is left behind, and does not answer for what came."""
+        self.assertEqual(
+            gnocchi.Found({}, 0, 'Gnocchi: no end of it within 0.1 s'),
+            self.ask(lambda request: None, seconds=0.1))
+
+    def test_without_credentials(self):
+        conf = cfg.ConfigOpts()
+        conf(['--config-file', self.configuration()])
+        found = gnocchi.all_series(conf, 'memory.usage', ['a'], 0.0, 300.0)
+        self.assertEqual(({}, 0), (found.series, found.answered))
+        self.assertIn('no [service_credentials]auth_type', found.error)
+
+
+class TestWithin(testtools.TestCase):
+
+    def test_what_the_work_returns(self):
+        self.assertEqual(17, gnocchi.within(60.0, lambda: 17))
+
+    def test_work_that_ends_as_nobody_foresaw(self):
+        """It is told, not waited for; Python shows where it was."""
+        seen = []
+        self.useFixture(fixtures.MonkeyPatch('threading.excepthook',
+                                             seen.append))
+
+        def fail():
+            raise LookupError('what is this')
+        error = self.assertRaises(gnocchi.GnocchiError, gnocchi.within,
+                                  60.0, fail)
+        self.assertEqual('asking Gnocchi ended without an answer', str(error))
+        self.assertEqual([LookupError], [each.exc_type for each in seen])
+
+    def test_a_process_ends_without_waiting_for_it(self):
+        done = subprocess.run(
+            [sys.executable, '-c',
+             'import threading\n'
+             'from memstat_pollster import gnocchi\n'
+             'try:\n'
+             '    gnocchi.within(0.1, threading.Event().wait)\n'
+             'except gnocchi.GnocchiError as exc:\n'
+             '    print(exc)\n'],
+            capture_output=True, text=True, timeout=120)
+        self.assertEqual((0, 'Gnocchi: no end of it within 0.1 s\n'),
+                         (done.returncode, done.stdout))
