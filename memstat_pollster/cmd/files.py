@@ -12,8 +12,12 @@
 
 """Files that commands write."""
 
+import contextlib
+import io
 import os
+import stat
 import tempfile
+import typing
 
 from memstat_pollster.cmd import outcome
 
@@ -36,23 +40,46 @@ def write(path: str, text: str) -> None:
 
 
 def _replace(path: str, text: str) -> None:
-    descriptor, draft = tempfile.mkstemp(
-        dir=os.path.dirname(path), prefix=f'.{os.path.basename(path)}.')
+    directory = os.path.dirname(path)
+    try:
+        # Not named like the file, whose name may be as long as names can be.
+        descriptor, draft = tempfile.mkstemp(dir=directory,
+                                             prefix='.memstat-pollster.')
+    except PermissionError as exc:
+        raise PermissionError(
+            exc.errno, f'no file can be made in {directory}: {exc.strerror}',
+            ) from exc
     try:
         with open(descriptor, 'w', encoding='utf-8') as file:
             file.write(text)
-            os.fchmod(descriptor, _mode(path))
+            _like(descriptor, path)
         os.replace(draft, path)
-    except OSError:
-        os.unlink(draft)
-        raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(draft)
 
 
-def _mode(path: str) -> int:
-    """That of the file that is replaced, or that a new one would have."""
+def _like(descriptor: int, path: str) -> None:
+    """Owner and mode of the file that is replaced, or those of a new one."""
     try:
-        return os.stat(path).st_mode & 0o777
+        before = os.stat(path)
     except FileNotFoundError:
         mask = os.umask(0o077)
         os.umask(mask)
-        return 0o666 & ~mask
+        os.fchmod(descriptor, 0o666 & ~mask)
+        return
+    for owner in (before.st_uid, -1):
+        try:
+            os.fchown(descriptor, owner, before.st_gid)
+            break
+        except PermissionError:
+            # Only root gives a file away, and only a member to a group.
+            continue
+    os.fchmod(descriptor, stat.S_IMODE(before.st_mode) & 0o777)
+
+
+def to_stream(stream: typing.TextIO, text: str) -> None:
+    """Write to a stream what says of itself that it is UTF-8."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding='utf-8')
+    stream.write(text)

@@ -80,7 +80,7 @@ class Report(command.Command):
         text = page.render(cycle, host, made,
                            versions.of('memstat-pollster') or '?', history)
         if parsed_args.output == '-':
-            self.app.stdout.write(text)
+            files.to_stream(self.app.stdout, text)
         else:
             files.write(parsed_args.output, text)
         if failure is not None:

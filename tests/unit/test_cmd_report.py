@@ -13,6 +13,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import fixtures
 
@@ -73,6 +75,61 @@ class TestReport(commands.CommandTest):
         self.assertEqual(
             f'memstat-pollster: {self.etc} cannot be written: Is a '
             'directory\n', self.stderr)
+
+    def test_a_file_that_is_there_keeps_its_owner(self):
+        """As root: the agent's group may read it as before."""
+        if os.geteuid() != 0:
+            self.skipTest('only root gives a file to somebody else')
+        self.page.write_text('old')
+        os.chown(self.page, 54321, 43210)
+        self.page.chmod(0o640)
+        self.assertEqual(0, self.report())
+        found = self.page.stat()
+        self.assertEqual((54321, 43210, 0o640), (
+            found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)))
+
+    def test_a_name_as_long_as_names_can_be(self):
+        self.page = self.etc / ('p' * 255)
+        self.assertEqual(0, self.report())
+        self.assertIn('compute-7', self.page.read_text())
+
+    def test_a_full_disk(self):
+        self.assertEqual(3, self.run_command('report', '-o', '/dev/full'))
+        self.assertEqual(
+            'memstat-pollster: /dev/full cannot be written: No space left on '
+            'device\n', self.stderr)
+
+    def test_a_file_that_cannot_be_replaced_leaves_no_draft(self):
+        self.page.mkdir()
+        page = self.etc / 'loop'
+        page.symlink_to(page)
+        self.assertEqual(3, self.run_command('report', '-o', str(page)))
+        self.assertEqual({'ceilometer.conf', 'nova.conf', 'page.html',
+                          'loop'}, set(os.listdir(self.etc)))
+
+    def test_a_directory_without_rights(self):
+        directory = self.etc / 'closed'
+        directory.mkdir()
+        page = directory / 'page.html'
+        page.touch(0o666)
+        directory.chmod(0o555)
+        self.addCleanup(directory.chmod, 0o755)
+        self.etc.chmod(0o755)
+        done = subprocess.run(
+            [sys.executable, '-c',
+             'import os, sys\n'
+             'from memstat_pollster.cmd import files\n'
+             'if os.geteuid() == 0:\n'
+             '    os.setgid(65534)\n'
+             '    os.setuid(65534)\n'
+             'try:\n'
+             '    files.write(sys.argv[1], "new")\n'
+             'except Exception as exc:\n'
+             '    print(exc)\n', str(page)],
+            capture_output=True, text=True, timeout=120)
+        self.assertEqual(
+            f'{page} cannot be written: no file can be made in {directory}: '
+            'Permission denied\n', done.stdout)
 
     def test_libvirt_does_not_answer(self):
         self.libvirt.open_errors += [
