@@ -53,7 +53,7 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
     except (cfg.Error, OSError, ValueError) as exc:
         # ValueError: an option's value that its type does not take.
         raise outcome.CommandFailed(
-            f'configuration: {" ".join(str(exc).split())}') from exc
+            f'configuration: {reason(exc)}') from exc
     return conf, problems
 
 
@@ -75,6 +75,39 @@ def _parsed(words: collections.abc.Sequence[str], uri: str | None,
     if uri is not None:
         conf.set_override('libvirt_uri', uri)
     return conf
+
+
+def option(conf: cfg.ConfigOpts, opt: cfg.Opt, group: str | None = None,
+           ) -> str:
+    """The value of one of Ceilometer's options, registered where it is not.
+
+    :raises memstat_pollster.cmd.outcome.CommandFailed: naming the option,
+        when its value cannot be used
+    """
+    conf.register_opt(opt, group=group)
+    try:
+        return str((conf if group is None else conf[group])[opt.dest])
+    except (cfg.Error, ValueError) as exc:
+        raise outcome.CommandFailed(
+            f'[{group or "DEFAULT"}]{opt.name} cannot be used: '
+            f'{reason(exc)}') from exc
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, on one line.
+
+    For any error in a value of [DEFAULT] oslo.config says that there is no
+    such option.
+    """
+    cause = error.__context__
+    if (isinstance(error, cfg.NoSuchOptError) and isinstance(cause, cfg.Error)
+            and error.opt_name not in str(cause)):
+        return f'option {error.opt_name}: {_line(cause)}'
+    return _line(error)
+
+
+def _line(error: BaseException) -> str:
+    return ' '.join(str(error).split())
 
 
 def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:

@@ -30,6 +30,7 @@ from oslo_config import cfg
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import survey
+from memstat_pollster import monitor
 from memstat_pollster import node
 
 #: Entry points of this group are the commands.
@@ -59,6 +60,14 @@ class _Quiet(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not record.name.startswith('memstat_pollster.')
+
+
+class _Harmless(logging.Formatter):
+    """Lines without a terminal's control characters, whoever sent them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return '\n'.join(monitor.printable(line, sys.maxsize)
+                         for line in super().format(record).split('\n'))
 
 
 class App(app.App):
@@ -114,7 +123,7 @@ class App(app.App):
         root = logging.getLogger()
         root.setLevel(logging.DEBUG if verbosity > 2 else logging.INFO)
         console = logging.StreamHandler(self.stderr)
-        console.setFormatter(logging.Formatter(f'{self.NAME}: %(message)s'))
+        console.setFormatter(_Harmless(f'{self.NAME}: %(message)s'))
         console.setLevel(logging.WARNING if verbosity < 2 else logging.DEBUG)
         if verbosity < 2:
             console.addFilter(_Quiet())

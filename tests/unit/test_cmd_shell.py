@@ -12,15 +12,19 @@
 
 """The application: its options, its configuration, and how it ends."""
 
+import logging
 import os
+import pathlib
 import subprocess
 import sys
 
+import fixtures
 import libvirt
 import testtools
 
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import outcome
+from memstat_pollster.cmd import shell
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -114,15 +118,15 @@ class TestConfiguration(commands.CommandTest):
             self.assertIn(str(self.conf), str(error))
             self.assertIn('run this as a user who may read', str(error))
 
-    def refused_as_nobody(self):
+    def refused_as_nobody(self, load=None):
         """The error of a user whom file modes bind: they bind no root."""
         if os.geteuid() == 0:
             os.seteuid(NOBODY)
             self.addCleanup(os.seteuid, 0)
         try:
             return self.assertRaises(
-                outcome.CommandFailed, configuration.load,
-                [('--config-file', str(self.conf))])
+                outcome.CommandFailed, load or (lambda: configuration.load(
+                    [('--config-file', str(self.conf))])))
         finally:
             if os.getuid() == 0:
                 os.seteuid(0)
@@ -150,6 +154,68 @@ class TestConfiguration(commands.CommandTest):
             [('--config-file', str(self.conf))], 'test:///named')
         self.assertEqual('test:///named', conf.libvirt_uri)
 
+    def test_a_directory_with_a_file_that_is_no_text(self):
+        """oslo.config does not say which file it was."""
+        directory = self.etc / 'conf.d'
+        directory.mkdir()
+        (directory / '1.conf').write_text('[memstat]\nread_timeout = 7\n')
+        (directory / '2.conf').write_bytes(b'\xff')
+        error = self.assertRaises(
+            outcome.CommandFailed, configuration.load,
+            [('--config-file', str(self.conf)),
+             ('--config-dir', str(directory))])
+        self.assertEqual(
+            f'configuration: {directory}/2.conf is no text: '
+            "'utf-8' codec can't decode byte 0xff in position 0: invalid "
+            'start byte', str(error))
+
+    def test_a_value_that_names_an_option_that_is_not_there(self):
+        with self.conf.open('a') as file:
+            file.write('[DEFAULT]\nlibvirt_uri = $nothing\n')
+        self.assertEqual(
+            'memstat-pollster: configuration: option libvirt_uri: no such '
+            'option nothing in group [DEFAULT]\n', self.fails())
+
+    def test_ceilometers_own_files(self):
+        """Where no file is named: those that the agent finds."""
+        home = self.useFixture(fixtures.TempDir()).path
+        self.useFixture(fixtures.EnvironmentVariable('HOME', home))
+        own = pathlib.Path(home, '.ceilometer')
+        own.mkdir()
+        file = own / 'ceilometer.conf'
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.configuration.CEILOMETER_CONF', str(file)))
+        file.write_text('[DEFAULT]\nlibvirt_uri = test:///own\n')
+        conf, problems = configuration.load([])
+        self.assertEqual((str(file), 'test:///own', ()),
+                         (conf.config_file[0], conf.libvirt_uri, problems))
+        conf, _problems = configuration.load([], 'test:///named')
+        self.assertEqual('test:///named', conf.libvirt_uri)
+        file.write_bytes(b'\xff')
+        error = self.assertRaises(outcome.CommandFailed, configuration.load,
+                                  [])
+        self.assertIn(f'configuration: {file} is no text: ', str(error))
+
+    def test_defaults(self):
+        for uri, expected in ((None, ''), ('test:///named',) * 2):
+            conf = configuration.defaults(uri)
+            self.assertEqual((expected, []),
+                             (conf.libvirt_uri, conf.config_file))
+
+    def test_a_file_in_a_directory_that_hides_it(self):
+        """oslo.config would take it for absent, and use the defaults."""
+        path = str(self.conf)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.configuration.CEILOMETER_CONF', path))
+        self.etc.chmod(0)
+        error = self.refused_as_nobody(
+            lambda: configuration.load([]))
+        self.assertEqual(
+            f'configuration: {path}: Permission denied; run this as a user '
+            "who may read Ceilometer's configuration (root, ceilometer), or "
+            'name other files with --config-file', str(error))
+        self.etc.chmod(0o755)
+
     def test_an_option_that_cannot_be_used_costs_only_itself(self):
         with self.conf.open('a') as file:
             file.write('stale_after_periods = soon\n')
@@ -158,6 +224,27 @@ class TestConfiguration(commands.CommandTest):
         self.assertIn('option [memstat]stale_after_periods cannot be used, '
                       'its default 3 is: ', self.stderr)
         self.assertIn(str(self.conf), self.stderr)
+
+
+class TestText(testtools.TestCase):
+    """What is written, whoever chose it and wherever it goes."""
+
+    def test_a_page_is_utf_8_in_every_locale(self):
+        done = subprocess.run(
+            [sys.executable, '-c', 'import sys\n'
+             'from memstat_pollster.cmd import shell\n'
+             'sys.exit(shell.main(["--config-file", "/dev/null", "--uri", '
+             '"test:///default", "report", "--wait", "0", "-o", "-"]))\n'],
+            capture_output=True, timeout=120, env={
+                **os.environ, 'LC_ALL': 'C', 'PYTHONUTF8': '0',
+                'PYTHONCOERCECLOCALE': '0', 'PYTHONIOENCODING': 'ascii'})
+        self.assertEqual((0, b''), (done.returncode, done.stderr))
+        self.assertIn('·', done.stdout.decode('utf-8'))
+
+    def test_an_error_has_no_control_characters(self):
+        formatter = shell._Harmless('%(message)s')
+        self.assertEqual('a\n\\x1b[31mb\\r', formatter.format(
+            logging.makeLogRecord({'msg': 'a\n\x1b[31mb\r'})))
 
 
 class TestLogging(commands.CommandTest):
