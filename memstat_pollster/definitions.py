@@ -115,9 +115,11 @@ def _metrics(resource: Document) -> Document:
             isinstance(each, str) for each in value):
         return dict.fromkeys(value)
     if not isinstance(value, dict):
-        raise DefinitionsError('the metrics of resource_type '
-                               f'{resource.get("resource_type")} are neither '
-                               'a mapping nor a list of names')
+        name = resource.get('resource_type')
+        raise DefinitionsError(
+            f'the metrics of resource_type '
+            f'{name if isinstance(name, str) else "?"} are neither a mapping '
+            'nor a list of names')
     return value
 
 
@@ -142,6 +144,6 @@ def publishers(pipeline: typing.Any) -> list[str]:
         urls = sink.get('publishers') or []
         if not isinstance(urls, list):
             raise DefinitionsError('the publishers of a sink are not a list')
-        found += [str(url) for url in urls
-                  if str(url).partition(':')[0] == 'gnocchi']
+        found += [url for url in urls if isinstance(url, str)
+                  and url.partition(':')[0] == 'gnocchi']
     return found

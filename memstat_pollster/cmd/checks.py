@@ -120,10 +120,12 @@ def sources(document: Document) -> tuple[Source, ...]:
 def _source(number: int, given: Document) -> Source:
     if not isinstance(given, dict) or 'name' not in given:
         raise BrokenPolling(f'source {number} has no name')
-    name = monitor.printable(str(given['name']))
+    # YAML's aliases make a list of lists larger than any memory.
+    name = (str(number) if isinstance(given['name'], (dict, list))
+            else monitor.printable(str(given['name'])))
     try:
         interval_s = int(given['interval'])
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, OverflowError, TypeError, ValueError) as exc:
         raise BrokenPolling(
             f'source {name} has no interval in seconds') from exc
     if interval_s <= 0:
@@ -138,7 +140,16 @@ def _source(number: int, given: Document) -> Source:
             f'source {name} both includes and excludes meters by name')
     if plain and '*' in named:
         raise BrokenPolling(f'source {name} has "*" beside names')
+    for each in ('resources', 'discovery'):
+        if not isinstance(given.get(each) or [], list):
+            raise BrokenPolling(f'the {each} of source {name} are no list')
     return Source(name, interval_s, tuple(named))
+
+
+def configuration(problem: str) -> Check:
+    """The agent's files, when they cannot be used."""
+    return Check('configuration', Outcome.ERROR, problem,
+                 'correct it; the defaults are looked at meanwhile')
 
 
 def options(problems: collections.abc.Sequence[str]) -> Check:
@@ -148,6 +159,22 @@ def options(problems: collections.abc.Sequence[str]) -> Check:
                      'the options of [memstat] can be used')
     return Check('options', Outcome.ERROR, '; '.join(problems),
                  'correct [memstat] in ceilometer.conf and restart the agent')
+
+
+def libvirt(uri: str, user: str, error: str | None,
+            advice: str | None) -> Check:
+    """Whether libvirt answers.
+
+    :param error: why it does not; None when it does
+    :param advice: what is known to help against that; None: nothing
+    """
+    if error is not None:
+        return Check('libvirt', Outcome.ERROR, f'{uri}: {error}',
+                     advice or 'see what ails it ("systemctl status libvirtd '
+                     'virtqemud", "journalctl -u libvirtd -u virtqemud"), and '
+                     f'whether "virsh -r -c \'{uri}\' list" answers {user}')
+    return Check('libvirt', Outcome.OK,
+                 f'{uri} answers {user} over its read-only socket')
 
 
 def libvirt_version(version: tuple[int, int, int]) -> Check:
@@ -246,6 +273,29 @@ def builtin_pollsters(rivals: collections.abc.Mapping[
                      'unchecked, because [memstat]replace_builtin is false')
     return Check('builtin_pollsters', Outcome.OK,
                  f'{listed(names)} of {listed(packages)} are replaced')
+
+
+def no_polling(name: str) -> list[Check]:
+    """There is no polling.yaml of that name, and there should be one."""
+    missing = f'there is no {name}'
+    return [Check('polling_meters', Outcome.ERROR,
+                  f'{missing}: the agent polls nothing',
+                  'copy share/memstat-pollster/polling.yaml to '
+                  '/etc/ceilometer'),
+            Check('polling_interval', Outcome.SKIPPED, missing)]
+
+
+def broken_polling(path: str, problem: str,
+                   remedy: str | None = None) -> list[Check]:
+    """A polling.yaml that says nothing.
+
+    :param problem: the file's name, and what is wrong with it
+    :param remedy: who has to be let in, where it cannot be read
+    """
+    return [Check('polling_meters', Outcome.ERROR, problem,
+                  remedy or 'correct the file'),
+            Check('polling_interval', Outcome.SKIPPED,
+                  f'{path} cannot be used')]
 
 
 def polling_meters(path: str,
@@ -380,6 +430,16 @@ def nova_conf(period_s: int, problems: collections.abc.Sequence[str],
                      'statistics are switched off')
     return Check('nova_conf', Outcome.OK,
                  f'mem_stats_period_seconds is {period_s}')
+
+
+def broken_gnocchi(problem: str) -> Check:
+    """A file of the publisher's that says nothing.
+
+    :param problem: the file's name, and what is wrong with it
+    """
+    return Check('gnocchi_definitions', Outcome.ERROR, problem,
+                 'correct or make that file; "memstat-pollster '
+                 'gnocchi-resources" writes one')
 
 
 def gnocchi_definitions(files: collections.abc.Sequence[str],

@@ -40,6 +40,7 @@ from memstat_pollster.cmd import gnocchi
 from memstat_pollster.cmd import outcome
 from memstat_pollster.cmd import survey
 from memstat_pollster.cmd import versions
+from memstat_pollster.cmd import yamlfile
 from memstat_pollster import definitions
 from memstat_pollster import entrypoints
 from memstat_pollster import inspector
@@ -200,7 +201,9 @@ class Examination:
         found += [
             checks.options(problems),
             self._user(),
-            self._libvirt(source.uri, error),
+            checks.libvirt(source.uri, user_name(),
+                           None if error is None else str(error),
+                           None if error is None else error.advice),
             *self._versions(host),
             self._entry_points(),
             checks.builtin_pollsters(
@@ -227,10 +230,8 @@ class Examination:
         try:
             conf, _problems = configuration.load(self._sources, self._uri)
         except outcome.CommandFailed as exc:
-            return configuration.defaults(self._uri), [Check(
-                'configuration', Outcome.ERROR,
-                str(exc).removeprefix('configuration: '),
-                'correct it; the defaults are looked at meanwhile')]
+            return configuration.defaults(self._uri), [checks.configuration(
+                str(exc).removeprefix('configuration: '))]
         names = conf.config_file or []
         names = [*names, *(conf.config_dir or [])]
         if not names:
@@ -266,14 +267,6 @@ class Examination:
         if cycle.error is not None:
             return host, inspector.ReadFailed(cycle.error, cycle.advice)
         return host, None
-
-    @staticmethod
-    def _libvirt(uri: str, error: inspector.ReadFailed | None) -> Check:
-        if error is not None:
-            return Check('libvirt', Outcome.ERROR, f'{uri}: {error}',
-                         error.advice)
-        return Check('libvirt', Outcome.OK,
-                     f'{uri} answers {user_name()} over its read-only socket')
 
     def _versions(self, host: inspector.Host | None) -> list[Check]:
         return [
@@ -315,33 +308,28 @@ class Examination:
 
     def _polling(self, conf: cfg.ConfigOpts,
                  guests: tuple[monitor.Guest, ...]) -> list[Check]:
-        names = ('polling_meters', 'polling_interval')
-        conf.register_opt(_POLLING, group='polling')
-        file = configuration.find(conf, conf.polling.cfg_file)
+        try:
+            name = configuration.option(conf, _POLLING, 'polling')
+        except outcome.CommandFailed as exc:
+            return checks.broken_polling('polling.yaml', _line(str(exc)),
+                                         'correct that option')
+        file = configuration.find(conf, name)
         if file is None:
-            missing = f'there is no {conf.polling.cfg_file}'
             if self._ceilometer is None and not self._sources:
-                return [Check(name, Outcome.SKIPPED,
-                              f'{missing} on this machine') for name in names]
-            return [Check(names[0], Outcome.ERROR,
-                          f'{missing}: the agent polls nothing',
-                          'copy share/memstat-pollster/polling.yaml to '
-                          '/etc/ceilometer'),
-                    Check(names[1], Outcome.SKIPPED, missing)]
+                return [Check(each, Outcome.SKIPPED,
+                              f'there is no {name} on this machine')
+                        for each in ('polling_meters', 'polling_interval')]
+            return checks.no_polling(name)
         path = str(file)
         try:
-            found = checks.sources(gnocchi.read(file))
+            found = checks.sources(yamlfile.read(file))
         except outcome.CommandFailed as exc:
-            return [Check(names[0], Outcome.ERROR, _line(str(exc)),
-                          who_may_read(path) or 'correct the file'),
-                    Check(names[1], Outcome.SKIPPED,
-                          f'{path} cannot be used')]
+            return checks.broken_polling(path, _line(str(exc)),
+                                         who_may_read(path))
         except checks.BrokenPolling as exc:
-            return [Check(names[0], Outcome.ERROR, f'{path}: {exc}',
-                          'correct the file: the agent does not start with '
-                          'it'),
-                    Check(names[1], Outcome.SKIPPED,
-                          f'{path} cannot be used')]
+            return checks.broken_polling(
+                path, f'{path}: {exc}',
+                'correct the file: the agent does not start with it')
         periods = [guest.domain.period_s for guest in guests
                    if guest.domain and guest.domain.period_s
                    and guest.reading and guest.reading.running]
@@ -371,13 +359,11 @@ class Examination:
             missing = set(meters.METERS)
             for file in files:
                 try:
-                    missing &= set(definitions.missing(gnocchi.read(file)))
+                    missing &= set(definitions.missing(yamlfile.read(file)))
                 except definitions.DefinitionsError as exc:
                     raise outcome.CommandFailed(f'{file}: {exc}') from exc
         except outcome.CommandFailed as exc:
-            return Check(name, Outcome.ERROR, _line(str(exc)),
-                         'correct or make that file; "memstat-pollster '
-                         'gnocchi-resources" writes one')
+            return checks.broken_gnocchi(_line(str(exc)))
         return checks.gnocchi_definitions(list(map(str, files)), missing)
 
 

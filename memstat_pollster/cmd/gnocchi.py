@@ -25,6 +25,7 @@ import yaml
 from memstat_pollster.cmd import configuration
 from memstat_pollster.cmd import files
 from memstat_pollster.cmd import outcome
+from memstat_pollster.cmd import yamlfile
 from memstat_pollster import definitions
 
 _HEADER: typing.Final = """\
@@ -59,20 +60,6 @@ _Dumper.add_representer(type(None), lambda dumper, _none: (
     dumper.represent_scalar('tag:yaml.org,2002:null', '')))
 
 
-def read(path: pathlib.Path) -> typing.Any:
-    """A file's document.
-
-    :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file, when
-        it cannot be read or is no YAML
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding='utf-8'))
-    except OSError as exc:
-        raise outcome.CommandFailed(f'{path}: {exc.strerror}') from exc
-    except (yaml.YAMLError, UnicodeDecodeError) as exc:
-        raise outcome.CommandFailed(f'{path}: {exc}') from exc
-
-
 def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
                                               tuple[str, ...]]:
     """The pipeline.yaml that is read, and what its publishers read.
@@ -82,18 +69,18 @@ def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
     :raises memstat_pollster.cmd.outcome.CommandFailed: naming the file that
         cannot be used
     """
-    conf.register_opt(_PIPELINE)
-    path = configuration.find(conf, conf.pipeline_cfg_file)
+    path = configuration.find(conf, configuration.option(conf, _PIPELINE))
     if path is None:
         return None, ()
     try:
-        urls = definitions.publishers(read(path))
-    except definitions.DefinitionsError as exc:
+        urls = definitions.publishers(yamlfile.read(path))
+        return path, tuple(dict.fromkeys(
+            urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
+                'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
+            for url in urls))
+    except ValueError as exc:
+        # A pipeline that is none, or a publisher whose URL is none.
         raise outcome.CommandFailed(f'{path}: {exc}') from exc
-    return path, tuple(dict.fromkeys(
-        urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
-            'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
-        for url in urls))
 
 
 def source(conf: cfg.ConfigOpts) -> pathlib.Path:
@@ -155,7 +142,8 @@ class GnocchiResources(command.Command):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         path = parsed_args.source or source(self.app.conf)
         try:
-            document = definitions.merged(read(path))
+            document = definitions.merged(yamlfile.read(
+                path, pipe=parsed_args.source is not None))
         except definitions.DefinitionsError as exc:
             raise outcome.CommandFailed(f'{path}: {exc}') from exc
         text = _HEADER + yaml.dump(

@@ -11,9 +11,15 @@
 # under the License.
 """What the doctor makes of what it is told."""
 
+import ast
+import pathlib
+import sys
+
+import fixtures
 import testtools
 
 from memstat_pollster.cmd import checks
+from memstat_pollster.cmd import doctor
 from memstat_pollster import domain
 from memstat_pollster import meters
 from memstat_pollster import monitor
@@ -180,3 +186,105 @@ class TestGuests(testtools.TestCase):
         self.assertEqual(
             'none of 3 time stamps lies in the future',
             checks.clock(guests, 1_040.0).finding)
+
+
+class Construction:
+    """Stands in for Check, and remembers in which line each was made.
+
+    :ivar made: (line of checks.py, check)
+    """
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, *arguments, **named):
+        check = checks_Check(*arguments, **named)
+        self.made.append((sys._getframe(1).f_lineno, check))
+        return check
+
+
+checks_Check = checks.Check
+
+
+def constructions(path):
+    """(first line, last line) of each Check that may be bad news."""
+    for node in ast.walk(ast.parse(pathlib.Path(path).read_text())):
+        if (isinstance(node, ast.Call) and ast.unparse(node.func) in (
+                'Check', 'checks.Check')
+                and {'WARNING', 'ERROR'} & {
+                    each.attr for each in ast.walk(node)
+                    if isinstance(each, ast.Attribute)}):
+            yield node.lineno, node.end_lineno
+
+
+class TestRemedies(testtools.TestCase):
+    """Bad news always comes with something to do."""
+
+    SOURCES = checks.Source('a', 300, ALL), checks.Source('b', 300, ('cpu',))
+
+    #: Every check of this module that can be bad news, and how it comes.
+    BAD_NEWS = (
+        lambda: checks.configuration('x.conf: no'),
+        lambda: checks.options(['option [memstat]boot_grace cannot be used']),
+        lambda: checks.libvirt('qemu:///system', 'nobody', 'no', None),
+        lambda: checks.libvirt('qemu:///system', 'nobody', 'no', 'do so'),
+        lambda: checks.libvirt_version((5, 9, 8)),
+        lambda: checks.hypervisor_version('LXC', (1, 2, 3)),
+        lambda: checks.bindings_version(None),
+        lambda: checks.ceilometer_version('18.2.0'),
+        lambda: checks.entry_points(ALL[1:], None, True),
+        lambda: checks.entry_points(ALL, 'ImportError: no', True),
+        lambda: checks.no_polling('polling.yaml')[0],
+        lambda: checks.broken_polling('p.yaml', 'p.yaml: no')[0],
+        lambda: checks.broken_polling('p.yaml', 'p.yaml: no', 'let in')[0],
+        lambda: checks.polling_meters('p.yaml', ()),
+        lambda: checks.polling_meters(
+            'p.yaml', [checks.Source('a', 300, ALL[2:])]),
+        lambda: checks.polling_meters(
+            'p.yaml', [checks.Source('a', 300, ALL),
+                       checks.Source('b', 299, ('memory',))]),
+        lambda: checks.polling_interval(
+            'p.yaml', TestRemedies.SOURCES, None),
+        lambda: checks.polling_interval(
+            'p.yaml', [checks.Source('a', 300, (*ALL, 'cpu'))], None),
+        lambda: checks.polling_interval(
+            'p.yaml', TestRemedies.SOURCES[:1], 301),
+        lambda: checks.guest_periods([guest(1, period=None)], 10),
+        lambda: checks.guest_periods([guest(1, model=None)], 10),
+        lambda: checks.guest_periods([guest(1, period=7)], 10),
+        lambda: checks.nova_conf(10, ['nova.conf: no'], True, None),
+        lambda: checks.nova_conf(10, ['nova.conf: no'], True, 'let in'),
+        lambda: checks.broken_gnocchi('pipeline.yaml: no'),
+        lambda: checks.gnocchi_definitions(['d.yaml'], {'memory.util'}),
+        lambda: checks.clock([guest(1, last_update=1_011)], 1_000.0),
+    )
+
+    def test_every_check_that_can_be_bad_news(self):
+        construction = Construction()
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cmd.checks.Check', construction))
+        for make in self.BAD_NEWS:
+            check = make()
+            self.assertIn(outcome(check), ('warning', 'error'), check)
+            self.assertTrue(check.remedy, check)
+            self.assertNotIn('\n', check.remedy)
+        lines = [line for line, _check in construction.made]
+        self.assertEqual([], [
+            (first, last) for first, last in constructions(checks.__file__)
+            if not any(first <= line <= last for line in lines)],
+            'lines of checks.py that no row of the table reaches')
+
+    def test_the_doctor_makes_none_elsewhere(self):
+        self.assertEqual([], list(constructions(doctor.__file__)))
+
+    def test_an_error_of_libvirts_that_nobody_knows_help_for(self):
+        self.assertEqual(
+            checks_Check(
+                'libvirt', checks.Outcome.ERROR,
+                'qemu:///system: End of file while reading data: '
+                'Input/output error',
+                'see what ails it ("systemctl status libvirtd virtqemud", '
+                '"journalctl -u libvirtd -u virtqemud"), and whether '
+                '"virsh -r -c \'qemu:///system\' list" answers ceilometer'),
+            checks.libvirt('qemu:///system', 'ceilometer', 'End of file '
+                           'while reading data: Input/output error', None))

@@ -12,13 +12,16 @@
 """memstat-pollster doctor on a libvirt written by hand."""
 
 import importlib.metadata
+import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 
 import fixtures
 
 from memstat_pollster.cmd import doctor
+from memstat_pollster.cmd import yamlfile
 from memstat_pollster import inspector
 from memstat_pollster import meters
 from memstat_pollster import nova
@@ -348,3 +351,96 @@ class TestNoLibvirt(DoctorTest):
         self.assertEqual(
             (2, 'test:///fake: libvirt-python is not installed'),
             (status, found['libvirt'][1]))
+
+
+class TestBroken(DoctorTest):
+    """What a file holds may end its own check, and no other."""
+
+    def check(self, name, *expected):
+        status, found = self.doctor()
+        self.assertEqual((1, expected), (status, found[name]))
+        self.assertEqual(16, len(found))
+
+    def test_polling_yamls(self):
+        for content, finding in (
+                (b'', 'it has no list of sources'),
+                (b'\xff\x00', "'utf-8' codec can't decode byte 0xff in "
+                 'position 0: invalid start byte'),
+                (b'a' * (yamlfile.MOST_BYTES + 1),
+                 'it has more than 1048576 bytes'),
+                (b'a: 2026-13-13', 'month must be in 1..12'),
+                (b'sources: ' + b'[' * 5000, 'maximum recursion depth '
+                 'exceeded'),
+                (b'sources: [{name: s, interval: .inf, meters: [memory]}]',
+                 'source s has no interval in seconds'),
+                (b'sources: [{name: [s], interval: 0, meters: [memory]}]',
+                 'source 1 has interval 0'),
+                (b'sources: [{name: s, interval: 9, meters: [a], '
+                 b'discovery: local_instances}]',
+                 'the discovery of source s are no list'),
+                (b'sources: [{name: s, interval: 9, meters: [a], '
+                 b'resources: 7}]', 'the resources of source s are no list')):
+            self.polling.write_bytes(content)
+            _status, found = self.doctor()
+            outcome, said, remedy = found['polling_meters']
+            self.assertEqual('error', outcome)
+            self.assertTrue(said.startswith(f'{self.polling}: {finding}'),
+                            said)
+            self.assertIn('correct the file', remedy)
+            self.assertEqual(
+                ('skipped', f'{self.polling} cannot be used', None),
+                found['polling_interval'])
+
+    def test_a_polling_yaml_that_is_no_file(self):
+        self.polling.unlink()
+        self.polling.mkdir()
+        self.check('polling_meters', 'error',
+                   f'{self.polling}: Is a directory', 'correct the file')
+        self.polling.rmdir()
+        os.mkfifo(self.polling)
+        self.check('polling_meters', 'error',
+                   f'{self.polling}: it is no regular file',
+                   'correct the file')
+        self.polling.unlink()
+        self.polling.symlink_to('/dev/zero')
+        self.check('polling_meters', 'error',
+                   f'{self.polling}: it is no regular file',
+                   'correct the file')
+
+    def test_options_that_name_an_option_that_is_not_there(self):
+        before = self.conf.read_text()
+        self.conf.write_text(before.replace(
+            f'cfg_file = {self.etc}/polling', 'cfg_file = $nothing'))
+        self.check('polling_meters', 'error',
+                   '[polling]cfg_file cannot be used: no such option '
+                   'nothing in group [DEFAULT]',
+                   'correct that option')
+        self.conf.write_text(
+            f'{before}[DEFAULT]\npipeline_cfg_file = $nothing\n')
+        self.check('gnocchi_definitions', 'error',
+                   '[DEFAULT]pipeline_cfg_file cannot be used: option '
+                   'pipeline_cfg_file: no such option nothing in group '
+                   '[DEFAULT]',
+                   'correct or make that file; "memstat-pollster '
+                   'gnocchi-resources" writes one')
+
+    def test_a_publisher_whose_url_is_none(self):
+        pipeline = self.etc / 'pipeline.yaml'
+        pipeline.write_text(
+            'sinks: [{publishers: [7, null, "gnocchi://[::1"]}]\n')
+        self.check('gnocchi_definitions', 'error',
+                   f'{pipeline}: Invalid IPv6 URL',
+                   'correct or make that file; "memstat-pollster '
+                   'gnocchi-resources" writes one')
+
+    def test_ceilometers_own_pipeline(self):
+        package = importlib.util.find_spec('ceilometer')
+        if package is None:
+            self.skipTest('Ceilometer is not installed')
+        (self.etc / 'pipeline.yaml').write_bytes(pathlib.Path(
+            package.submodule_search_locations[0], 'pipeline', 'data',
+            'pipeline.yaml').read_bytes())
+        status, found = self.doctor()
+        self.assertEqual(
+            (0, ('ok', f'{self.definitions} names all 11 meters', None)),
+            (status, found['gnocchi_definitions']))

@@ -14,6 +14,7 @@
 
 import importlib.util
 import io
+import os
 import pathlib
 
 import fixtures
@@ -135,6 +136,17 @@ class TestResources(CommandTest):
             self.assertEqual((3, ''), (status, out))
             self.assertIn(str(absent), err)
             self.assertIn('No such file or directory', err)
+
+
+    def test_the_source_may_be_a_pipe(self):
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        with open(write, 'w') as file:
+            file.write(FILE)
+        status, out, _err = self.run_command(
+            'gnocchi-resources', '--from', f'/dev/fd/{read}')
+        self.assertEqual((0, definitions.merged(yaml.safe_load(FILE))),
+                         (status, yaml.safe_load(out)))
 
 
 class TestSource(files.FilesTest):
