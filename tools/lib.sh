@@ -19,6 +19,10 @@
 PROJECT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$PROJECT/build
 
+# The network may fail for a while.
+export PIP_RETRIES=${PIP_RETRIES:-10}
+export PIP_DEFAULT_TIMEOUT=${PIP_DEFAULT_TIMEOUT:-60}
+
 say() {
     printf '== %s\n' "$*" >&2
 }
@@ -95,14 +99,23 @@ ensure_packages() {
     mkdir -p "$BUILD/log"
     log=$BUILD/log/apt.log
     # A stale list is no reason to give up: the packages may still be there.
-    apt_get update >"$log" 2>&1 \
+    persistently apt_get update >"$log" 2>&1 \
         || say "apt-get update failed, see build/log/apt.log"
-    if ! apt_get install --yes --no-install-recommends "${missing[@]}" \
-            >>"$log" 2>&1; then
+    if ! persistently apt_get install --yes --no-install-recommends \
+            "${missing[@]}" >>"$log" 2>&1; then
         tail -n 20 "$log" >&2
         say 'apt-get install failed, the whole of it is in build/log/apt.log'
         return 1
     fi
+}
+
+# persistently WORD...: run a command that uses the network, and once more
+# when it has failed.
+persistently() {
+    "$@" && return 0
+    say "once more, in 10 s: $*"
+    sleep 10
+    "$@"
 }
 
 apt_get() {
@@ -123,7 +136,7 @@ ensure_venv() {
     python=$(find_python) || return 1
     say "making ${directory#"$PROJECT/"} with $("$python" --version 2>&1)"
     "$python" -m venv --clear "$directory" </dev/null >&2 \
-        && "$directory/bin/python" -m pip install --quiet \
+        && persistently "$directory/bin/python" -m pip install --quiet \
             --disable-pip-version-check --use-pep517 "$@" </dev/null >&2
 }
 

@@ -110,13 +110,17 @@ class Images:
     def _unpack_kernel(self, target: pathlib.Path) -> None:
         """Fetch the kernel's package; keep vmlinuz and the modules."""
         tools.require(tools.KERNEL_EXECUTABLES)
-        package = _kernel_package()
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             tree = pathlib.Path(scratch, 'tree')
             ready = pathlib.Path(scratch, 'ready')
             ready.mkdir()
-            _run('apt-get', 'download', '-qq',
-                 '-o', 'APT::Sandbox::User=root', package, cwd=scratch)
+            try:
+                _download(_kernel_package(), scratch)
+            except ImageError as error:
+                print(f'{error}\nrunning apt-get update', flush=True)
+                # The mirror may have a newer one by now, and that alone.
+                _update()
+                _download(_kernel_package(), scratch)
             archive, = pathlib.Path(scratch).glob('*.deb')
             _run('dpkg', '-x', str(archive), str(tree))
             kernel, = tree.glob('boot/vmlinuz-*')
@@ -129,6 +133,16 @@ class Images:
             ready.rename(target)
 
 
+def _download(package: str, directory: str) -> None:
+    _run('apt-get', 'download', '-qq', '-o', 'Acquire::Retries=3',
+         '-o', 'APT::Sandbox::User=root', package, cwd=directory)
+
+
+def _update() -> None:
+    _run('apt-get', 'update', '-qq', '-o', 'Acquire::Retries=3',
+         '-o', 'DPkg::Lock::Timeout=300')
+
+
 def _kernel_package() -> str:
     """The package KERNEL_PACKAGE stands for at present.
 
@@ -138,7 +152,7 @@ def _kernel_package() -> str:
         if fetch_lists:
             print('%s is not in apt\'s lists: running apt-get update'
                   % KERNEL_PACKAGE, flush=True)
-            _run('apt-get', 'update', '-qq')
+            _update()
         shown = subprocess.run(
             ['apt-cache', 'depends', KERNEL_PACKAGE], text=True,
             capture_output=True, env={**os.environ, 'LC_ALL': 'C'})
