@@ -27,48 +27,23 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 import os
 import pathlib
-import random
 import shutil
 import socket
 import subprocess
-import tempfile
 from typing import TypeVar
 
+from tests.node import directory
 from tests.node import tools
 
 T = TypeVar('T')
 
-LOOPBACK = '127.0.0.1'
-#: Below the ports that the kernel gives to outgoing connections.
-PORTS = range(10240, 32768)
+LOOPBACK = tools.LOOPBACK
 #: Lines of a log that an error shows.
 TAIL = 40
-
-#: Removes a directory when its standard input ends: when the process that
-#: holds the other end has ended. What still writes there is ending, too.
-_SWEEPER = '''\
-cat >/dev/null
-for round in 1 2 3 4 5; do
-    rm -rf -- "$1" && exit
-    sleep 1
-done
-'''
 
 
 class ServiceError(Exception):
     """A service ended, or is not what it should be; with its log's end."""
-
-
-def free_port() -> int:
-    """A port of loopback that nothing listens on now."""
-    for port in random.sample(PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return port
-    raise OSError('100 ports tried, none is free')
 
 
 def accepts(port: int) -> bool:
@@ -78,29 +53,8 @@ def accepts(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-class Directory:
-    """A directory in /tmp that is removed in the end, however that comes.
-
-    :ivar path: others may pass through, as services are other users
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self.path = pathlib.Path(tempfile.mkdtemp(prefix=prefix, dir='/tmp'))
-        self.path.chmod(0o755)
-        self._sweeper = subprocess.Popen(
-            ['sh', '-c', _SWEEPER, 'sh', str(self.path)],
-            stdin=subprocess.PIPE, start_new_session=True)
-
-    def __enter__(self) -> Directory:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove it now."""
-        self._sweeper.stdin.close()
-        self._sweeper.wait(30)
+class Directory(directory.Directory):
+    """One for services."""
 
     def sub(self, name: str, user: str | None = None) -> pathlib.Path:
         """A directory in it, made if need be, that belongs to a user."""
@@ -172,7 +126,7 @@ class Service:
             self._process = None
 
     def wait(self, condition: Callable[[], T], what: str = 'it is up',
-             timeout: float = 120.0) -> T:
+             timeout: float = 240.0) -> T:
         """Wait until a condition is true; its value.
 
         :raises ServiceError: it ended meanwhile, or the time is over
@@ -206,7 +160,7 @@ class Service:
 
 def run(name: str, command: Sequence[object], directory: pathlib.Path, *,
         user: str | None = None, environment: Mapping[str, object] | None
-        = None, timeout: float = 120.0) -> str:
+        = None, timeout: float = 300.0) -> str:
     """Run a command to its end; what it said on standard output.
 
     :raises ServiceError: it failed; with what it said

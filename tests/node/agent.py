@@ -28,11 +28,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import typing
 
 import yaml
 
+from tests.node import directory
 from tests.node import tools
 
 #: Those that Ceilometer 27 has itself.
@@ -176,9 +176,8 @@ class Agent:
                      '[libvirt]\nmem_stats_period_seconds = 10\n'),
                  command: collections.abc.Sequence[str] | None = None,
                  user: int = UNPRIVILEGED) -> None:
-        self.directory = pathlib.Path(tempfile.mkdtemp(
-            prefix='memstat-agent-', dir='/tmp'))
-        self.directory.chmod(0o755)
+        self._kept = directory.Directory('memstat-agent-')
+        self.directory = self._kept.path
         self.nova_conf = self.directory / 'nova.conf'
         self.log_path = self.directory / 'agent.log'
         self.log_path.touch()
@@ -266,7 +265,7 @@ class Agent:
     def close(self) -> None:
         """Stop the agent and remove all that it wrote."""
         self.stop()
-        shutil.rmtree(self.directory)
+        self._kept.close()
 
     def processes(self) -> list[Process]:
         """The agent's main process and its workers."""

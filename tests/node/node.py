@@ -21,11 +21,11 @@ import os
 import pathlib
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 
 from tests.node import daemon
+from tests.node import directory
 from tests.node import domain_xml
 from tests.node import guests
 from tests.node import image
@@ -68,6 +68,7 @@ class Node:
         self._space: namespace.Namespace | None = None
         self._daemon: daemon.Daemon | None = None
         self._owner = 0
+        self._kept: directory.Directory | None = None
         self.directory: pathlib.Path | None = None
         self.guests: dict[str, guests.Guest] = {}
 
@@ -105,18 +106,18 @@ class Node:
 
     def _make_directory(self) -> pathlib.Path:
         if self._given is None:
-            directory = pathlib.Path(
-                tempfile.mkdtemp(prefix='memstat-node-', dir='/tmp'))
+            self._kept = directory.Directory('memstat-node-')
+            path = self._kept.path
         else:
-            directory = pathlib.Path(self._given).resolve()
-            directory.mkdir(parents=True, exist_ok=True)
-            if any(directory.iterdir()):
+            path = pathlib.Path(self._given).resolve()
+            path.mkdir(parents=True, exist_ok=True)
+            if any(path.iterdir()):
                 raise FileExistsError(
                     errno.ENOTEMPTY, 'the node wants a directory for itself',
-                    str(directory))
+                    str(path))
         # An unprivileged user may pass through to the read-only socket.
-        directory.chmod(0o711)
-        return directory
+        path.chmod(0o711)
+        return path
 
     def stop(self) -> None:
         """Kill all that runs here and remove the directory.
@@ -134,9 +135,11 @@ class Node:
         for guest in self.guests.values():
             guest.close()
         self.guests.clear()
-        directory, self.directory = self.directory, None
-        tools.wait_for(lambda: _removed(directory), 60,
-                       'removal of %s' % directory)
+        path, self.directory = self.directory, None
+        tools.wait_for(lambda: _removed(path), 60, 'removal of %s' % path)
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     # The daemon
 
@@ -352,16 +355,16 @@ def _metadata(wanted: bool, display_name: str, flavor_id: str | None,
                                project_id)
 
 
-def _removed(directory: pathlib.Path) -> bool:
+def _removed(path: pathlib.Path) -> bool:
     try:
-        shutil.rmtree(directory)
+        shutil.rmtree(path)
     except FileNotFoundError:
         pass
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
             raise
         return False
-    return not directory.exists()
+    return not path.exists()
 
 
 def _say_nothing(context: object, error: object) -> None:

@@ -19,7 +19,9 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 import glob
 import os
+import random
 import shutil
+import socket
 import time
 from typing import TypeVar
 
@@ -29,6 +31,10 @@ except ImportError:  # said by check_node(), with the package's name
     libvirt = None
 
 T = TypeVar('T')
+
+LOOPBACK = '127.0.0.1'
+#: Below the ports that the kernel gives to outgoing connections.
+PORTS = range(10240, 32768)
 
 #: executable -> the Debian package it comes from
 NODE_EXECUTABLES = {
@@ -126,3 +132,29 @@ def wait_for(predicate: Callable[[], T], timeout: float, what: str,
         if time.monotonic() >= deadline:
             raise TimeoutError('%s: not within %g s' % (what, timeout))
         time.sleep(interval)
+
+
+#: Sockets that say "this port is taken" to other tests of this machine.
+_reserved: list[socket.socket] = []
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on, and no other test gets.
+
+    It is this process's until it ends, whatever listens there and when.
+
+    :raises OSError: 100 ports tried, none is free
+    """
+    for port in random.sample(PORTS, 100):
+        reserved = socket.socket(socket.AF_UNIX)
+        try:
+            # A name without a file: it goes with its socket.
+            reserved.bind(f'\0memstat-port-{port}')
+            with socket.socket() as probe:
+                probe.bind((LOOPBACK, port))
+        except OSError:
+            reserved.close()
+            continue
+        _reserved.append(reserved)
+        return port
+    raise OSError('100 ports tried, none is free')
