@@ -21,6 +21,7 @@ import functools
 import os
 import pathlib
 import re
+import subprocess
 from typing import Any
 
 from oslo_config import cfg
@@ -230,19 +231,28 @@ class Lab:
         return {each[0].timestamp(): each[2] for each in found}
 
     def wait_measure(self, guest: node.Guest, meter: str, after: float,
-                     aggregation: str = 'mean', timeout: float = 60) -> float:
+                     aggregation: str = 'mean') -> float:
         """The value of the first whole point after a time.
 
-        :raises TimeoutError: with the ends of the agents' logs
+        :raises ServiceError: none came, with the ends of the agents' logs
         """
-        def found() -> list[float]:
+        return self.wait_points(guest, meter, after, aggregation)[0][1]
+
+    def wait_points(self, guest: node.Guest, meter: str, after: float,
+                    aggregation: str = 'mean', timeout: float = 120,
+                    ) -> list[tuple[float, float]]:
+        """(seconds since the epoch, value) of whole points after a time.
+
+        :raises ServiceError: none came, with the ends of the agents' logs
+        """
+        def found() -> list[tuple[float, float]]:
             points = self.measures(guest, meter, aggregation)
-            later = sorted(when for when in points if when >= after)
             # The last may get more measures.
-            return [points[when] for when in later[:-1]]
+            return sorted((when, points[when]) for when in points
+                          if when >= after)[:-1]
         try:
             return node.wait_for(found, timeout, '%s of %s in Gnocchi' % (
-                meter, guest.name), 0.5)[0]
+                meter, guest.name), 0.5)
         except TimeoutError as error:
             raise self.notification.service.error(
                 '%s; ceilometer-polling said:\n%s' % (
@@ -279,7 +289,8 @@ def shared_lab() -> Lab:
         except node.MissingTools as error:
             _Shared.missing = error
             raise
-        except (services.ServiceError, OSError) as error:
+        except (services.ServiceError, subprocess.SubprocessError,
+                OSError) as error:
             _Shared.failure = error
             raise
         _Shared.lab = lab
@@ -309,7 +320,7 @@ class EndToEndTest(testtools.TestCase):
             self.addCleanup(self._attach, name, log)
 
     def eventually(self, expected: Any, found: Callable[[], Any],
-                   timeout: float = 90) -> None:
+                   timeout: float = 120) -> None:
         """Assert that something comes to be as expected.
 
         What is asked last is shown, when it does not.

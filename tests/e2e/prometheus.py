@@ -111,7 +111,7 @@ class Prometheus:
         self._configuration = self._path / 'prometheus.yml'
         self._configuration.write_text(
             configuration(targets, rules='rules.yml', **job))
-        address = f'{services.LOOPBACK}:{services.free_port()}'
+        address = f'{services.LOOPBACK}:{tools.free_port()}'
         self.url = f'http://{address}'
         self._service = services.Service('prometheus', [
             tools.which('prometheus'),

@@ -116,7 +116,7 @@ class Rabbit:
 
     def __init__(self, directory: services.Directory) -> None:
         path = directory.sub('rabbitmq', self.user)
-        self._port = services.free_port()
+        self._port = tools.free_port()
         password = secrets.token_hex(8)
         self.url = f'rabbit://memstat:{password}@127.0.0.1:{self._port}/'
         (path / 'rabbitmq.conf').write_text(
@@ -127,13 +127,13 @@ class Rabbit:
             f'log.console = true\n'
             f'log.file = false\n')
         (path / 'enabled_plugins').write_text('[].\n')
-        distribution = services.free_port()
+        distribution = tools.free_port()
         self._service = services.Service(
             'rabbitmq', [_find('rabbitmq-server', RABBITMQ)], path,
             user=self.user, environment={
                 'HOME': path,
                 'ERL_EPMD_ADDRESS': services.LOOPBACK,
-                'ERL_EPMD_PORT': services.free_port(),
+                'ERL_EPMD_PORT': tools.free_port(),
                 'RABBITMQ_NODENAME': 'memstat@localhost',
                 'RABBITMQ_DIST_PORT': distribution,
                 'RABBITMQ_CONFIG_FILE': path / 'rabbitmq.conf',
@@ -164,7 +164,7 @@ class Gnocchi:
 
     def __init__(self, directory: services.Directory, database: str) -> None:
         self._path = directory.sub('gnocchi')
-        self._port = services.free_port()
+        self._port = tools.free_port()
         self.endpoint = f'http://127.0.0.1:{self._port}'
         self._conf = self._path / 'gnocchi.conf'
         self._conf.write_text(configuration({
@@ -255,11 +255,14 @@ class Aodh:
     def __init__(self, directory: services.Directory, database: str,
                  transport_url: str, gnocchi: str, interval: int) -> None:
         self._path = directory.sub('aodh')
-        self._port = services.free_port()
+        self._port = tools.free_port()
         self.endpoint = f'http://127.0.0.1:{self._port}'
         conf = self._path / 'aodh.conf'
         conf.write_text(configuration({
-            'DEFAULT': {'transport_url': transport_url},
+            'DEFAULT': {
+                'transport_url': transport_url,
+                # Measures of a busy machine take their time.
+                'additional_ingestion_lag': 5 * interval},
             'api': {'auth_mode': 'noauth'},
             'database': {'connection': database},
             'evaluator': {'evaluation_interval': interval},

@@ -31,6 +31,7 @@ from tests.functional import base
 from tests.functional import published
 from tests import node
 from tests.node import domain_xml
+from tests.node import tools
 
 #: Those that come from the guest itself.
 OWN = ('memory.usage', 'memory.available', 'memory.usable', 'memory.unused',
@@ -72,7 +73,7 @@ class PrometheusTest(published.SharedAgentTest):
                 raise
             raise unittest.SkipTest(
                 f'PROMETHEUS TESTS DO NOT RUN HERE: {error}') from error
-        cls.address = f'127.0.0.1:{services.free_port()}'
+        cls.address = f'127.0.0.1:{tools.free_port()}'
         cls.groups = {'polling': {
             'enable_prometheus_exporter': True,
             'prometheus_listen_addresses': cls.address, **cls.polling}}
@@ -286,8 +287,8 @@ class TestTLS(PrometheusTest):
             '-subj', '/CN=compute1', '-addext',
             'subjectAltName=IP:127.0.0.1,IP:127.0.0.2'],
             path, user=prometheus.USER)
-        second = f'127.0.0.2:{services.free_port()}'
-        cls.addresses = [f'127.0.0.1:{services.free_port()}', second]
+        second = f'127.0.0.2:{tools.free_port()}'
+        cls.addresses = [f'127.0.0.1:{tools.free_port()}', second]
         given = {'prometheus_listen_addresses': ','.join(cls.addresses),
                  'prometheus_tls_certfile': cls.certificate,
                  'prometheus_tls_keyfile': key}
@@ -356,7 +357,7 @@ class TestQueries(PrometheusTest):
     def happen(cls):
         """Guests fall sick; one goes silent for a while."""
         # Nodes whose Nova wants no statistics have a label for the rules.
-        switched_off = f'127.0.0.2:{services.free_port()}'
+        switched_off = f'127.0.0.2:{tools.free_port()}'
         second = cls.start_agent(
             meters=['memory.balloon.status'],
             nova_conf='[libvirt]\nmem_stats_period_seconds = 0\n',

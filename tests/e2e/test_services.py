@@ -56,7 +56,7 @@ class TestServices(testtools.TestCase):
             with services.Service('sleeper', DAEMONISING,
                                   directory.path) as service:
                 service.wait(lambda: len(running(directory.path)) == 2)
-            tools.wait_for(lambda: not running(directory.path), 10,
+            tools.wait_for(lambda: not running(directory.path), 60,
                            'the end of both processes')
         self.assertFalse(directory.path.exists())
 
@@ -67,12 +67,12 @@ class TestServices(testtools.TestCase):
         self.addCleanup(parent.communicate)
         self.addCleanup(parent.kill)
         directory = parent.stdout.readline().strip()
-        tools.wait_for(lambda: len(running(directory)) == 2, 10,
+        tools.wait_for(lambda: len(running(directory)) == 2, 60,
                        'both processes')
         parent.send_signal(signal.SIGKILL)
-        tools.wait_for(lambda: not running(directory), 10,
+        tools.wait_for(lambda: not running(directory), 60,
                        'the end of both processes')
-        tools.wait_for(lambda: not os.path.exists(directory), 10,
+        tools.wait_for(lambda: not os.path.exists(directory), 60,
                        f'removal of {directory}')
 
     def test_a_service_that_ends_is_an_error_with_its_log(self):

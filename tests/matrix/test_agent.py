@@ -11,7 +11,6 @@
 # under the License.
 """The agent of the Ceilometer that is installed here, with the plugin."""
 
-import socket
 from urllib import request
 
 from tests.functional import published
@@ -22,6 +21,7 @@ from tests import node
 from tests.node import agent as polling
 from tests.node import domain_xml
 from tests.node import nova_api
+from tests.node import tools
 
 if release.HAS_EXPORTER:
     from prometheus_client import parser
@@ -36,17 +36,14 @@ TOLERANCE_MIB = 0.25
 STARTS = 5
 
 
-def free_port():
-    """A port of loopback that nobody listens on."""
-    with socket.create_server(('127.0.0.1', 0)) as listener:
-        return listener.getsockname()[1]
-
-
 class ReleaseTest(published.SharedAgentTest):
     """Six guests, and a Nova that knows none of them but their flavor.
 
     Releases before 25 ask for the id of the flavor in any case.
     """
+
+    # A guest's answer may be late on a busy machine.
+    memstat = {'boot_grace': 3, 'stale_after_periods': 8}
 
     @classmethod
     def make_guests(cls):
@@ -101,7 +98,8 @@ class TestAgent(ReleaseTest):
     if release.HAS_EXPORTER:
         groups = {'polling': {
             'enable_prometheus_exporter': True,
-            'prometheus_listen_addresses': '127.0.0.1:%d' % free_port()}}
+            'prometheus_listen_addresses':
+                f'{tools.LOOPBACK}:{tools.free_port()}'}}
 
     def another(self, **options):
         """Another agent, of one test."""
@@ -112,18 +110,20 @@ class TestAgent(ReleaseTest):
     def test_linux(self):
         samples = self.settled(self.web, 'reporting')
         self.assertEqual(set(METERS), set(samples))
-        own = {name: kib / 1024 for name, kib in self.web.meminfo().items()}
-        expected = {
-            'memory.available': own['MemTotal'],
-            'memory.usable': own['MemAvailable'],
-            'memory.unused': own['MemFree'],
-            'memory.usage': own['MemTotal'] - own['MemAvailable']}
 
         def equal(cycles):
+            own = {name: kib / 1024
+                   for name, kib in self.web.meminfo().items()}
+            expected = {
+                'memory.available': own['MemTotal'],
+                'memory.usable': own['MemAvailable'],
+                'memory.unused': own['MemFree'],
+                'memory.usage': own['MemTotal'] - own['MemAvailable']}
             samples = cycles[-1].get(self.web.uuid, {})
-            return all(abs(samples[name].volume - value) <= TOLERANCE_MIB
-                       for name, value in expected.items())
-        self.agent.wait_for(equal, f'the meters equal {expected}')
+            return expected.keys() <= samples.keys() and all(
+                abs(samples[name].volume - value) <= TOLERANCE_MIB
+                for name, value in expected.items())
+        self.agent.wait_for(equal, "the meters equal the guest's own")
 
     def test_busy(self):
         self.check(
@@ -181,6 +181,8 @@ class TestAgent(ReleaseTest):
         for start in range(STARTS):
             if start:
                 agent.start()
+            # The first may be one that the last stop cut short.
+            agent.wait_cycles(2)
             agent.wait_status(self.busy.uuid, 'reporting')
             self.assertOurs(agent.wait_cycles(1)[-1])
             self.assertEqual(0, agent.stop(30), agent.log()[-10:])

@@ -56,7 +56,8 @@ class TestDiscovery(published.SharedGuestsTest):
                     coordination=None, **compute):
         """An agent with Nova's credentials, or without any."""
         agent = polling.Agent(self.node.ro_uri, options={
-            'memstat': {'boot_grace': 3},
+            # A guest's answer may be late on a busy machine.
+            'memstat': {'boot_grace': 3, 'stale_after_periods': 8},
             'compute': {'instance_discovery_method': method, **compute},
             'coordination': coordination or {},
             **(nova.options() if nova else {})})
