@@ -106,8 +106,9 @@ class TestDebianPackage(published.SharedGuestsTest):
         """{meter: balloon_status} of a guest with Ceilometer alone."""
         agent = self.agent()
         samples = agent.wait_for(
-            lambda cycles: cycles and cycles[-1].get(self.web.uuid),
-            'samples of the guest')
+            lambda cycles: cycles and 'memory.usage' in cycles[-1].get(
+                self.web.uuid, {}) and cycles[-1][self.web.uuid],
+            'samples of a guest that reports')
         agent.stop()
         return {name: sample.metadata.get('balloon_status')
                 for name, sample in samples.items()}
