@@ -28,10 +28,11 @@ from benchmarks import frozen
 from benchmarks import pure
 from benchmarks import report
 from benchmarks import scale
+from benchmarks import startup
 from benchmarks import targets
 from tests import node
 
-PARTS = ('scale', 'parts', 'pure', 'memory', 'frozen')
+PARTS = ('scale', 'parts', 'pure', 'memory', 'frozen', 'startup')
 #: So many times the rounds with the number of guests that the targets are
 #: about: a ratio near its bound needs them on a machine that does other work.
 MORE_ROUNDS = 4
@@ -149,6 +150,13 @@ def of_memory(chosen: argparse.Namespace, logs: pathlib.Path,
             log=logs / 'memory.log')
 
 
+def of_startup(chosen: argparse.Namespace, logs: pathlib.Path,
+               result: dict[str, typing.Any]) -> None:
+    if 'startup' in chosen.only:
+        say('starting the command')
+        result['startup'] = startup.measure(chosen.rounds, logs)
+
+
 def main(words: list[str]) -> int:
     chosen = arguments(words)
     began = time.monotonic()
@@ -156,7 +164,7 @@ def main(words: list[str]) -> int:
     logs.mkdir(parents=True, exist_ok=True)
     result: dict[str, typing.Any] = {}
     try:
-        for part in (of_fleets, of_frozen, of_pure, of_memory):
+        for part in (of_fleets, of_frozen, of_pure, of_memory, of_startup):
             part(chosen, logs, result)
             # After each: what was measured is not lost by what is to come.
             result['took_s'] = time.monotonic() - began

@@ -24,6 +24,7 @@ import typing
 
 import prettytable
 
+from benchmarks import startup
 from benchmarks import targets
 
 LABELS = {'stock': 'stock, 2 meters', 'plugin': 'plugin, 11 meters',
@@ -156,16 +157,40 @@ def _frozen(found: dict[str, typing.Any]) -> Table:
          'other client, median', 'other client, longest'), rows)
 
 
+def _startup(found: dict[str, typing.Any]) -> Table:
+    rows = []
+    for name, measured in found['contestants'].items():
+        low, high = measured['to_libraries_95']
+        wall = measured['wall_s']
+        rows.append((
+            startup.LABELS[name], _ms(wall['shortest']), _ms(wall['median']),
+            _ms(measured['cpu_s']['median']),
+            f'{measured["to_libraries"]:.2f} ({low:.2f} to {high:.2f})'))
+    return Table(
+        f'Until a process ends: ms, {found["rounds"]} rounds, load '
+        f'{found["load"]["median"]:.1f}',
+        ('process', 'wall, shortest', 'wall, median', 'CPU, median',
+         'wall to the libraries, 95 %'), rows)
+
+
+def _imports(found: dict[str, typing.Any]) -> Table:
+    return Table('The dearest imports of status, by themselves',
+                 ('module', 'ms'),
+                 [(name, f'{took:.1f}') for name, took
+                  in found['imports_ms']])
+
+
 def tables(result: dict[str, typing.Any]) -> list[Table]:
     """All that was measured, and the promises at the end."""
     makers = {'surroundings': (_surroundings,), 'scale': (_scale, _again),
               'parts': (_parts,), 'pure': (_pure,), 'memory': (_memory,),
-              'frozen': (_frozen,)}
+              'frozen': (_frozen,), 'startup': (_startup, _imports)}
     found = [maker(result[part]) for part, all_of_it in makers.items()
              if part in result for maker in all_of_it]
-    found.append(Table(
-        'Targets', ('target', 'bound', 'measured', ''),
-        [target.row for target in targets.evaluate(result)]))
+    promises = [target.row for target in targets.evaluate(result)]
+    if promises:
+        found.append(Table(
+            'Targets', ('target', 'bound', 'measured', ''), promises))
     return found
 
 

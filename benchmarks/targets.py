@@ -123,4 +123,10 @@ def evaluate(result: dict[str, typing.Any]) -> list[Target]:
             result['memory']['highest_growth_bytes'] / MIB, 1))
     if 'frozen' in result:
         targets += _of_frozen(result['frozen'])
+    if 'startup' in result:
+        targets += [
+            Target(f'{name} until it ends, CPU s',
+                   result['startup']['contestants'][name]['cpu_s'][
+                       'median'], 0.5)
+            for name in ('help', 'status')]
     return targets

@@ -22,8 +22,6 @@ import logging
 import threading
 import typing
 
-from oslo_log import log
-
 from memstat_pollster import domain as domain_xml
 from memstat_pollster import history
 from memstat_pollster import inspector
@@ -31,7 +29,8 @@ from memstat_pollster import nova
 from memstat_pollster import stats
 from memstat_pollster import status
 
-LOG = log.getLogger(__name__)
+# oslo.log's own is a wrapper of it, and takes as long to load as libvirt.
+LOG = logging.getLogger(__name__)
 
 #: So many guests that change alike in one cycle make one line.
 SUMMARISE_FROM: typing.Final = 6

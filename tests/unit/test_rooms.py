@@ -63,7 +63,7 @@ OUTSIDE = {
     'nova': {'oslo_config'},
     'opts': {'oslo_config'},
     'inspector': {'libvirt'},
-    'monitor': {'oslo_log'},
+    'monitor': set(),
     'node': {'oslo_config'},
     'processes': set(),
     'builtin': {'ceilometer', 'oslo_log'},
