@@ -150,11 +150,16 @@ def of_memory(chosen: argparse.Namespace, logs: pathlib.Path,
             log=logs / 'memory.log')
 
 
-def of_startup(chosen: argparse.Namespace, logs: pathlib.Path,
+def of_startup(chosen: argparse.Namespace, _logs: pathlib.Path,
                result: dict[str, typing.Any]) -> None:
-    if 'startup' in chosen.only:
+    if 'startup' not in chosen.only:
+        return
+    with node.Node() as compute:
+        result.setdefault('surroundings', surroundings(compute))
+        guests = fleet.Fleet(compute)
+        guests.grow(startup.GUESTS)
         say('starting the command')
-        result['startup'] = startup.measure(chosen.rounds, logs)
+        result['startup'] = startup.measure(guests, chosen.rounds)
 
 
 def main(words: list[str]) -> int:

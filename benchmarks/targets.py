@@ -125,8 +125,8 @@ def evaluate(result: dict[str, typing.Any]) -> list[Target]:
         targets += _of_frozen(result['frozen'])
     if 'startup' in result:
         targets += [
-            Target(f'{name} until it ends, CPU s',
-                   result['startup']['contestants'][name]['cpu_s'][
+            Target(f'{name} until it ends, s',
+                   result['startup']['contestants'][name]['wall_s'][
                        'median'], 0.5)
             for name in ('help', 'status')]
     return targets
