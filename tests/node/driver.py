@@ -55,8 +55,8 @@ RING_STRIDE = 0x4000
 RING_BYTES = 0x3000
 BUFFER = 0x20000  # guest-physical: the statistics record
 
-#: seconds; QEMU answers a qtest command in under a millisecond
-#: Seconds for an answer: of a QEMU that runs on a machine with more to do ...
+#: Seconds for an answer, which takes QEMU under a millisecond by itself: of
+#: one that runs on a machine with more to do ...
 ANSWER_TIMEOUT = 60.0
 #: ... and of one that may be frozen, while other guests wait.
 PATIENCE = 2.0
