@@ -23,6 +23,11 @@ BUILD=$PROJECT/build
 export PIP_RETRIES=${PIP_RETRIES:-10}
 export PIP_DEFAULT_TIMEOUT=${PIP_DEFAULT_TIMEOUT:-60}
 
+# An interrupt ends the script, and not only what it runs at that moment.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 say() {
     printf '== %s\n' "$*" >&2
 }

@@ -57,6 +57,9 @@ class Http(fixtures.Fixture):
         self._answer = answer
 
     def _setUp(self):
+        # Debian builds packages with a proxy that is not there.
+        for name in ('no_proxy', 'NO_PROXY'):
+            self.useFixture(fixtures.EnvironmentVariable(name, '127.0.0.1'))
         server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
         server.daemon_threads = True
         server.block_on_close = False
