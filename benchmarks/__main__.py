@@ -13,6 +13,8 @@
 """The command: ``python -m benchmarks``, or ``tox -e benchmark``."""
 
 import argparse
+import collections.abc
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -96,14 +98,21 @@ def surroundings(compute: node.Node) -> dict[str, typing.Any]:
     }
 
 
+@contextlib.contextmanager
+def a_fleet(result: dict[str, typing.Any]
+            ) -> collections.abc.Iterator[fleet.Fleet]:
+    """A fleet without guests yet, on a node of its own."""
+    with node.Node() as compute:
+        result.setdefault('surroundings', surroundings(compute))
+        yield fleet.Fleet(compute)
+
+
 def of_fleets(chosen: argparse.Namespace, logs: pathlib.Path,
               result: dict[str, typing.Any]) -> None:
     """The parts that want a fleet of growing size."""
     if not {'scale', 'parts'} & set(chosen.only):
         return
-    with node.Node() as compute:
-        result['surroundings'] = surroundings(compute)
-        guests = fleet.Fleet(compute)
+    with a_fleet(result) as guests:
         counts = sorted(chosen.guests)
         decisive = targets.GUESTS if targets.GUESTS in counts else counts[-1]
         for count in counts:
@@ -125,9 +134,7 @@ def of_frozen(chosen: argparse.Namespace, logs: pathlib.Path,
               result: dict[str, typing.Any]) -> None:
     if 'frozen' not in chosen.only:
         return
-    with node.Node() as compute:
-        result.setdefault('surroundings', surroundings(compute))
-        guests = fleet.Fleet(compute)
+    with a_fleet(result) as guests:
         say(f'starting {chosen.frozen_of} guests to freeze some of them')
         guests.grow(chosen.frozen_of)
         result['frozen'] = frozen.measure(
@@ -154,9 +161,7 @@ def of_startup(chosen: argparse.Namespace, _logs: pathlib.Path,
                result: dict[str, typing.Any]) -> None:
     if 'startup' not in chosen.only:
         return
-    with node.Node() as compute:
-        result.setdefault('surroundings', surroundings(compute))
-        guests = fleet.Fleet(compute)
+    with a_fleet(result) as guests:
         guests.grow(startup.GUESTS)
         say('starting the command')
         result['startup'] = startup.measure(guests, chosen.rounds)

@@ -26,16 +26,15 @@ import collections.abc
 import contextlib
 import pathlib
 import re
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import typing
 import urllib.request
 
 from benchmarks import side_by_side
 from tests import node
+from tests.node import tools
 
 PACKAGES = ('collectd-core', 'prometheus-libvirt-exporter')
 #: How long the tools are watched once a QEMU is frozen.
@@ -126,17 +125,11 @@ class _Tool:
         self._process.wait()
 
 
-def _free_port() -> int:
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 class Exporter(_Tool):
     """prometheus-libvirt-exporter."""
 
     def __init__(self, root: pathlib.Path, uri: str) -> None:
-        address = f'127.0.0.1:{_free_port()}'
+        address = f'{tools.LOOPBACK}:{tools.free_port()}'
         self._url = f'http://{address}/metrics'
         super().__init__([
             str(root / 'usr/bin/prometheus-libvirt-exporter'),
@@ -180,15 +173,6 @@ def unpack(directory: pathlib.Path) -> pathlib.Path:
     return root
 
 
-def _until(condition: typing.Callable[[], bool], timeout: float) -> bool:
-    end = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.5)
-    return True
-
-
 def main() -> int:
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(
@@ -200,12 +184,11 @@ def main() -> int:
         collectd = stack.enter_context(
             Collectd(root, compute.ro_uri, directory))
         exporter = stack.enter_context(Exporter(root, compute.ro_uri))
-        if not _until(lambda: bool(exporter.scrape()), ANSWER_S):
-            sys.exit('the exporter does not answer')
+        node.wait_for(exporter.scrape, ANSWER_S, "the exporter's answer", 0.5)
         scrapes = [exporter.scrape() for _ in range(side_by_side.CYCLES)]
-        if not _until(lambda: all(of_collectd(
-                collectd.csv, side_by_side.CYCLES)), FROZEN_S):
-            sys.exit('collectd does not write')
+        node.wait_for(
+            lambda: all(of_collectd(collectd.csv, side_by_side.CYCLES)),
+            FROZEN_S, "collectd's files", 0.5)
         rows = of_collectd(collectd.csv, side_by_side.CYCLES)
         for name, cycles in (('collectd', rows), ('exporter', scrapes)):
             wrong, every = count(cycles)

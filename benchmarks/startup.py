@@ -25,9 +25,10 @@ import typing
 from benchmarks import clocks
 from benchmarks import fleet
 
+#: What the console script does.
 _COMMAND = ('import sys\n'
-            'from memstat_pollster.cmd import shell\n'
-            'sys.exit(shell.main(sys.argv[1:]))\n')
+            'from memstat_pollster.cmd import main\n'
+            'sys.exit(main.main())\n')
 _LIBRARIES = ('import cliff.app, cliff.commandmanager, libvirt\n'
               'from oslo_config import cfg\n')
 
