@@ -201,8 +201,11 @@ class Monitor:
         doubtful = []
         for uuid, seen in evidence.items():
             verdicts[uuid] = status.judge(seen)
-            if seen.domain is None or self._may_differ(verdicts[uuid],
-                                                       seen.past):
+            # libvirt 11 and later wait 30 s for the XML of a guest whose job
+            # another call holds (qemuDomainGetXMLDesc, 6cc93bf28842).
+            if not snapshot.records[uuid].busy and (
+                    seen.domain is None or self._may_differ(verdicts[uuid],
+                                                            seen.past)):
                 doubtful.append(uuid)
         fetched = self._fetch(doubtful)
         for uuid in doubtful:

@@ -264,6 +264,36 @@ class TestXMLIsReadSeldom(MonitorTest):
         self.assertEqual([], self.fetched())
 
 
+    def test_not_of_a_guest_that_is_held_and_the_others_are_read(self):
+        """libvirt 11 and later wait 30 s for the XML of such a guest."""
+        held = fakes.Domain(1, {
+            'state.state': 1, 'state.reason': 1, 'balloon.current': 524288,
+            'balloon.maximum': 1048576})
+        web = fakes.Domain(2, fakes.healthy(EPOCH + 299))
+        self.make(held, web)
+        guests = self.cycle().guests
+        self.assertEqual([web.uuid], self.fetched())
+        self.assertEqual({
+            held.uuid: status.Verdict(
+                status.Status.UNREACHABLE, 'QEMU did not answer, or another '
+                'job (a migration, a snapshot, a call that is stuck) holds '
+                'the domain'),
+            web.uuid: status.Verdict(status.Status.REPORTING,
+                                     'fresh and possible')},
+            {uuid: guest.verdict for uuid, guest in guests.items()})
+
+    def test_of_a_guest_that_was_held_once_it_answers(self):
+        held = fakes.Domain(1, {
+            'state.state': 1, 'state.reason': 1, 'balloon.current': 524288,
+            'balloon.maximum': 1048576})
+        self.make(held)
+        self.cycle()
+        held.record = fakes.healthy(EPOCH + 599)
+        self.assertEqual(status.Status.REPORTING,
+                         self.cycle().guests[held.uuid].verdict.status)
+        self.assertEqual([held.uuid], self.fetched())
+
+
 class TestWhatIsSaid(MonitorTest):
     def cirros(self, number, **options):
         return fakes.Domain(number, fakes.healthy(
