@@ -27,7 +27,7 @@ from benchmarks import fleet
 
 #: What the console script does.
 _COMMAND = ('import sys\n'
-            'from memstat_pollster.cmd import main\n'
+            'from memstat_pollster.cli import main\n'
             'sys.exit(main.main())\n')
 _LIBRARIES = ('import cliff.app, cliff.commandmanager, libvirt\n'
               'from oslo_config import cfg\n')

@@ -26,13 +26,13 @@ from ceilometer.compute.virt import inspector as in_tree_inspector
 import libvirt
 
 from benchmarks import agent
-from memstat_pollster import domain as live_xml
-from memstat_pollster import history
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import domain as live_xml
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
 from tests.node import domain_xml
 
 URI = 'qemu:///synthetic'

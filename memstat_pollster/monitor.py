@@ -22,12 +22,12 @@ import logging
 import threading
 import typing
 
-from memstat_pollster import domain as domain_xml
-from memstat_pollster import history
-from memstat_pollster import inspector
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import domain as domain_xml
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 
 # oslo.log's own is a wrapper of it, and takes as long to load as libvirt.
 LOG = logging.getLogger(__name__)

@@ -16,43 +16,20 @@ The pollsters and the command line make their monitor here, so that both see
 the same guests and judge them alike.
 """
 
-import collections.abc
-import typing
-
 from oslo_config import cfg
 
-from memstat_pollster import inspector
+from memstat_pollster.config import connection_uri
+from memstat_pollster.config import nova
+from memstat_pollster.config import options
+from memstat_pollster.host import inspector
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import opts
-from memstat_pollster import status
-
-#: [DEFAULT]libvirt_type -> URI where [DEFAULT]libvirt_uri is empty, as in
-#: ceilometer/compute/virt/libvirt/utils.py.
-URIS: typing.Final[collections.abc.Mapping[str, str]] = {
-    'lxc': 'lxc:///', 'parallels': 'parallels:///system'}
-DEFAULT_URI: typing.Final = 'qemu:///system'
-
-#: Ceilometer's own, for a process in which Ceilometer has not registered
-#: them.
-_CEILOMETER_OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
-    cfg.StrOpt('libvirt_type', default='kvm'),
-    cfg.StrOpt('libvirt_uri', default=''),
-)
-
-
-def libvirt_uri(conf: cfg.ConfigOpts) -> str:
-    """The agent's own libvirt_uri, or what its libvirt_type stands for."""
-    for opt in _CEILOMETER_OPTS:
-        if opt.dest not in conf:
-            conf.register_opt(opt)
-    return conf.libvirt_uri or URIS.get(conf.libvirt_type, DEFAULT_URI)
 
 
 def make_inspector(conf: cfg.ConfigOpts) -> inspector.Inspector:
     """An inspector of this node's libvirt; nothing is opened yet."""
-    settings, _problems = opts.load(conf)
-    return inspector.Inspector(libvirt_uri(conf),
+    settings, _problems = options.load(conf)
+    return inspector.Inspector(connection_uri.of(conf),
                                timeout_s=settings.read_timeout,
                                max_stuck=settings.max_stuck_reads)
 
@@ -65,7 +42,7 @@ def make_monitor(conf: cfg.ConfigOpts,
     :param source: what it reads from; None: ``make_inspector(conf)``
     :param uptimes: see ``monitor.Monitor``
     """
-    settings, _problems = opts.load(conf)
+    settings, _problems = options.load(conf)
     return monitor.Monitor(
         source or make_inspector(conf),
         status.Thresholds(settings.stale_after_periods, settings.boot_grace),

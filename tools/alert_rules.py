@@ -19,8 +19,8 @@ import pathlib
 import re
 import textwrap
 
-from memstat_pollster import domain
-from memstat_pollster import status
+from memstat_pollster.model import domain
+from memstat_pollster.model import status
 
 FILE = (pathlib.Path(__file__).resolve().parents[1] / 'etc' / 'prometheus'
         / 'memstat_rules.yml')

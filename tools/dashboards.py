@@ -39,7 +39,7 @@ from grafana_foundation_sdk.models import common
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
-from memstat_pollster import status
+from memstat_pollster.model import status
 
 DIRECTORY: typing.Final = (
     pathlib.Path(__file__).resolve().parents[1] / 'etc' / 'grafana')

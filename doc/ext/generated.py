@@ -63,7 +63,7 @@ class RuleOrder(_Generated):
         return [f'{tables.rule_order()}.']
 
 
-class RoomDrawing(docutils.SphinxDirective):
+class FolderDrawing(docutils.SphinxDirective):
     def run(self) -> list[nodes.Node]:
         return [nodes.raw('', tables.drawing(), format='html')]
 
@@ -78,8 +78,8 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive('meter-table', _table(
         ('Meter', 'Unit', 'Type', 'What it says', 'Made of'),
         tables.meter_rows, '22 6 12 30 30'))
-    app.add_directive('room-table', _table(
-        ('Room', 'What it holds', 'May import'), tables.room_rows,
+    app.add_directive('folder-table', _table(
+        ('Folder', 'What it holds', 'Imports'), tables.folder_rows,
         '18 56 26'))
-    app.add_directive('room-drawing', RoomDrawing)
+    app.add_directive('folder-drawing', FolderDrawing)
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -24,12 +24,13 @@ import pathlib
 import re
 import typing
 
-from memstat_pollster import domain
-from memstat_pollster import meters
-from memstat_pollster import status
+import layout
+
+from memstat_pollster.model import domain
+from memstat_pollster.model import meters
+from memstat_pollster.model import status
 
 ROOT: typing.Final = pathlib.Path(__file__).resolve().parents[2]
-PACKAGE: typing.Final = ROOT / 'memstat_pollster'
 FUNCTIONAL: typing.Final = ROOT / 'tests' / 'functional'
 
 Row = tuple[str, ...]
@@ -138,81 +139,41 @@ def meter_rows() -> list[Row]:
             for meter in meters.METERS.values()]
 
 
-# Rooms
+# Folders
 
-@dataclasses.dataclass(frozen=True)
-class Room:
-    """A module of the package, as the table of rooms has it."""
-
-    name: str
-    purpose: str
-    outside: tuple[str, ...]
-    below: frozenset[str]
-    pure: bool
+def folder_rows() -> list[Row]:
+    """(folder, what it holds, what it imports of the outside)."""
+    return [(f'``{each.name}``' + (' (pure)' if each.pure else ''),
+             rst(each.purpose),
+             ', '.join(f'``{name}``' for name in sorted(each.outside))
+             or 'nothing')
+            for each in layout.folders().values()]
 
 
-def _assigned(path: pathlib.Path) -> dict[str, typing.Any]:
-    """The literals that a module assigns to names in capitals."""
-    found = {}
-    for statement in ast.parse(path.read_text()).body:
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                if isinstance(target, ast.Name) and target.id.isupper():
-                    try:
-                        found[target.id] = ast.literal_eval(statement.value)
-                    except ValueError:  # computed
-                        continue
-    return found
-
-
-def _purpose(room: str) -> str:
-    path = PACKAGE / f'{room}.py'
-    if not path.exists():
-        path = PACKAGE / room / '__init__.py'
-    return ' '.join((ast.get_docstring(ast.parse(path.read_text())) or ''
-                     ).partition('\n\n')[0].split())
-
-
-def rooms() -> list[Room]:
-    """The rooms by the tables that tests/unit/test_rooms.py enforces."""
-    table = _assigned(ROOT / 'tests' / 'unit' / 'test_rooms.py')
-    return [Room(name, _purpose(name), tuple(sorted(table['OUTSIDE'][name])),
-                 frozenset(below) - {name}, name in table['PURE'])
-            for name, below in table['BELOW'].items() if name != '__init__']
-
-
-def room_rows() -> list[Row]:
-    """(room, what it holds, what it may import of the outside)."""
-    return [(f'``{room.name}``' + (' (pure)' if room.pure else ''),
-             rst(room.purpose) or 'the commands',
-             ', '.join(f'``{name}``' for name in room.outside) or 'nothing')
-            for room in rooms()]
-
-
-#: Sizes in pixels; a long way between two rooms takes a lane of its own.
+#: Sizes in pixels; a long way between two folders takes a lane of its own.
 HEIGHT, LANE, GAP_X, GAP_Y, MARGIN = 70, 10, 16, 40, 18
 #: Of the widest characters of the two fonts.
 NAME_PX, USES_PX = 9.2, 6.4
 
 STYLE = '''
-.rooms-card { fill: #ffffff; stroke: #c9d1d9 }
-.rooms-room { fill: #eef4fb; stroke: #2a6db0 }
-.rooms-pure { fill: #eaf6ec; stroke: #2c7d3c }
-.rooms-name { fill: #14212e; font: bold 14px sans-serif }
-.rooms-uses { fill: #3d4c5c; font: 11px sans-serif }
-.rooms-edge { fill: none; stroke: #8394a5; stroke-width: 1.3 }
+.folders-card { fill: #ffffff; stroke: #c9d1d9 }
+.folders-folder { fill: #eef4fb; stroke: #2a6db0 }
+.folders-pure { fill: #eaf6ec; stroke: #2c7d3c }
+.folders-name { fill: #14212e; font: bold 14px sans-serif }
+.folders-uses { fill: #3d4c5c; font: 11px sans-serif }
+.folders-edge { fill: none; stroke: #8394a5; stroke-width: 1.3 }
 @media (prefers-color-scheme: dark) {
-.rooms-card { fill: #14191f; stroke: #3d4c5c }
-.rooms-room { fill: #17324d; stroke: #6aaeea }
-.rooms-pure { fill: #16351d; stroke: #6fc381 }
-.rooms-name { fill: #f0f4f8 }
-.rooms-uses { fill: #b8c4d0 }
-.rooms-edge { stroke: #7a8b9c }
+.folders-card { fill: #14191f; stroke: #3d4c5c }
+.folders-folder { fill: #17324d; stroke: #6aaeea }
+.folders-pure { fill: #16351d; stroke: #6fc381 }
+.folders-name { fill: #f0f4f8 }
+.folders-uses { fill: #b8c4d0 }
+.folders-edge { stroke: #7a8b9c }
 }'''
 
 
-def _levels(drawn: dict[str, Room]) -> list[list[str]]:
-    """Rooms by the longest way down to the ground, the ground first."""
+def _levels(drawn: dict[str, layout.Folder]) -> list[list[str]]:
+    """Folders by the longest way down to the ground, the ground first."""
     level: dict[str, int] = {}
 
     def of(name: str) -> int:
@@ -225,31 +186,31 @@ def _levels(drawn: dict[str, Room]) -> list[list[str]]:
     return found
 
 
-def _steps(drawn: dict[str, Room]) -> list[tuple[str, str]]:
-    """(room, room below it), without those that another way implies."""
+def _steps(drawn: dict[str, layout.Folder]) -> list[tuple[str, str]]:
+    """(folder, folder below it), without those that another way implies."""
     def reach(name: str) -> set[str]:
         return set().union(drawn[name].below, *(
             reach(below) for below in drawn[name].below))
-    return [(name, below) for name, room in drawn.items()
-            for below in room.below
-            if not any(below in reach(other) for other in room.below
+    return [(name, below) for name, folder in drawn.items()
+            for below in folder.below
+            if not any(below in reach(other) for other in folder.below
                        if other != below)]
 
 
-def _uses(room: Room) -> list[str]:
-    """What a room may import of the outside, two to a line."""
-    names = room.outside or ('standard library',)
+def _uses(folder: layout.Folder) -> list[str]:
+    """What a folder may import of the outside, two to a line."""
+    names = sorted(folder.outside) or ['standard library']
     return [', '.join(names[start:start + 2])
             for start in range(0, len(names), 2)]
 
 
-def _width(room: Room) -> float:
-    return 16 + max(NAME_PX * len(room.name),
-                    *(USES_PX * len(line) for line in _uses(room)))
+def _width(folder: layout.Folder) -> float:
+    return 16 + max(NAME_PX * len(folder.name),
+                    *(USES_PX * len(line) for line in _uses(folder)))
 
 
-#: A place in the drawing: a room's name, or (room, room, level) for the lane
-#: of a way that passes this level by.
+#: A place in the drawing: a folder's name, or (folder, folder, level) for the
+#: lane of a way that passes this level by.
 _Place = str | tuple[str, str, int]
 
 
@@ -297,8 +258,8 @@ def _arrange(levels: list[list[_Place]], ways: list[list[_Place]],
 
 
 def drawing() -> str:
-    """The rooms as an SVG: what stands on what, readable in dark mode."""
-    drawn = {room.name: room for room in rooms()}
+    """The folders as an SVG: what stands on what, readable in dark mode."""
+    drawn = layout.folders()
     levels: list[list[_Place]] = [list(row) for row in _levels(drawn)]
     ways = _lanes(levels, _steps(drawn))
     widths: dict[_Place, float] = {
@@ -314,9 +275,9 @@ def drawing() -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" '
         f'viewBox="0 0 {width:g} {height}" style="max-width: {width:g}px">',
-        '<title>The rooms: each stands on those that it imports</title>',
+        '<title>The folders: each stands on those that it imports</title>',
         f'<style>{STYLE}</style>',
-        f'<rect class="rooms-card" x="1" y="1" width="{width - 2:g}" '
+        f'<rect class="folders-card" x="1" y="1" width="{width - 2:g}" '
         f'height="{height - 2}" rx="10"/>']
     for way in ways:
         path = f'M{x[way[0]]:g} {top[way[0]] + HEIGHT:g}'
@@ -327,17 +288,17 @@ def drawing() -> str:
                      f'{below - bend:g} {x[other]:g} {below:g}')
             if other != way[-1]:
                 path += f' V{below + HEIGHT:g}'
-        lines.append(f'<path class="rooms-edge" d="{path}"/>')
-    for name, room in drawn.items():
-        kind = 'pure' if room.pure else 'room'
+        lines.append(f'<path class="folders-edge" d="{path}"/>')
+    for name, folder in drawn.items():
+        kind = 'pure' if folder.pure else 'folder'
         lines += [
-            f'<rect class="rooms-{kind}" x="{x[name] - widths[name] / 2:g}" '
+            f'<rect class="folders-{kind}" x="{x[name] - widths[name] / 2:g}" '
             f'y="{top[name]:g}" width="{widths[name]:g}" '
             f'height="{HEIGHT}" rx="6"/>',
-            f'<text class="rooms-name" text-anchor="middle" x="{x[name]:g}" '
+            f'<text class="folders-name" text-anchor="middle" x="{x[name]:g}" '
             f'y="{top[name] + 20:g}">{html.escape(name)}</text>']
         lines += [
-            f'<text class="rooms-uses" text-anchor="middle" x="{x[name]:g}" '
+            f'<text class="folders-uses" text-anchor="middle" x="{x[name]:g}" '
             f'y="{top[name] + 36 + 13 * number:g}">{html.escape(line)}</text>'
-            for number, line in enumerate(_uses(room))]
+            for number, line in enumerate(_uses(folder))]
     return '\n'.join([*lines, '</svg>'])

@@ -29,7 +29,7 @@ import testtools
 from testtools import content
 import yaml
 
-from memstat_pollster import gnocchi
+from memstat_pollster.gnocchi.client import client
 from tests.e2e import pages
 from tests.e2e import services
 from tests.e2e import stack
@@ -101,7 +101,7 @@ class Lab:
             self.directory, self.rabbit.url, self.gnocchi.endpoint)
         conf = cfg.ConfigOpts()
         conf(['--config-file', str(self.notification.conf)])
-        self.client = gnocchi.connect(conf)
+        self.client = client.connect(conf)
         self.make_guests()
         self.set_up()
         self.rabbit.wait()
@@ -226,7 +226,7 @@ class Lab:
         try:
             found = self.client.metric.get_measures(
                 meter, resource_id=resource_id, aggregation=aggregation)
-        except gnocchi.gnocchi_exceptions.NotFound:
+        except client.gnocchi_exceptions.NotFound:
             return {}
         return {each[0].timestamp(): each[2] for each in found}
 

@@ -19,7 +19,7 @@ import shutil
 import time
 import uuid
 
-from memstat_pollster import meters
+from memstat_pollster.model import meters
 from tests.e2e import base
 from tests.e2e import measures as shown_measures
 from tests.functional import published

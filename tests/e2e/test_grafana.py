@@ -14,7 +14,7 @@
 
 import time
 
-from memstat_pollster import status
+from memstat_pollster.model import status
 from tests.e2e import base
 from tests.e2e import grafana
 from tests import node

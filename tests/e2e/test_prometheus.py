@@ -21,8 +21,8 @@ import unittest
 
 import requests
 
-from memstat_pollster import meters
-from memstat_pollster import status
+from memstat_pollster.model import meters
+from memstat_pollster.model import status
 from tests.e2e import grafana
 from tests.e2e import pages
 from tests.e2e import prometheus

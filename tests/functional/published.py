@@ -25,8 +25,8 @@ import unittest
 
 from testtools import content
 
-from memstat_pollster import meters
-from memstat_pollster import status as statuses
+from memstat_pollster.model import meters
+from memstat_pollster.model import status as statuses
 from tests.functional import base
 from tests import node
 from tests.node import agent as polling

@@ -18,10 +18,10 @@ import time
 
 import libvirt
 
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import status
 from tests.functional import base
 from tests import node
 

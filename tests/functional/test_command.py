@@ -220,8 +220,8 @@ class TestStatus(StatusTest):
 
     def test_where_ceilometer_is_not_installed(self):
         program = ('import sys; sys.modules["ceilometer"] = None\n'
-                   'from memstat_pollster.cmd import shell\n'
-                   'sys.exit(shell.main(sys.argv[1:]))')
+                   'from memstat_pollster.cli import application\n'
+                   'sys.exit(application.main(sys.argv[1:]))')
         done = subprocess.run(
             [sys.executable, '-c', program, *self.command()[-4:], 'status',
              '-f', 'json', '--wait', '0'], capture_output=True, text=True,

@@ -20,7 +20,7 @@ import sys
 
 import yaml
 
-from memstat_pollster import meters
+from memstat_pollster.model import meters
 from tests.functional import published
 from tests.node import agent as polling
 

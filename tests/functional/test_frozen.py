@@ -21,10 +21,10 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import status
 from tests.functional import base
 from tests.functional import published
 from tests import node
@@ -283,7 +283,7 @@ class TestOutages(FrozenTest):
         self.node.socket_ro.chmod(0o600)
         said = polling.run_unprivileged(
             'import sys\n'
-            'from memstat_pollster import inspector\n'
+            'from memstat_pollster.host import inspector\n'
             'print(inspector.Inspector(sys.argv[1]).read().error)\n',
             self.node.ro_uri)
         self.assertThat(said, testtools.matchers.Contains(

@@ -23,7 +23,7 @@ import zipfile
 import fixtures
 import testtools
 
-from memstat_pollster import meters
+from memstat_pollster.model import meters
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -88,7 +88,7 @@ class TestPackaging(testtools.TestCase):
             names = {name.partition('/')[2] for name in archive.getnames()}
         self.assertTrue({'README.rst', 'LICENSE', 'setup.cfg', 'tools/demo',
                          'tests/node/node.py', 'etc/polling.yaml',
-                         'memstat_pollster/pollsters.py',
+                         'memstat_pollster/agent/pollsters.py',
                          'doc/man/memstat-pollster.1'} <= names, names)
 
         with zipfile.ZipFile(wheel) as archive:
@@ -152,7 +152,7 @@ class TestPackaging(testtools.TestCase):
         self.assertEqual(built[0], built[1])
         wheel, = here.glob('dist/*.whl')
         names = zipfile.ZipFile(wheel).namelist()
-        self.assertIn('memstat_pollster/pollsters.py', names)
+        self.assertIn('memstat_pollster/agent/pollsters.py', names)
         self.assertNotIn('memstat_pollster/left_over.py', names)
         sdist, = here.glob('dist/*.tar.gz')
         with tarfile.open(sdist) as archive:

@@ -22,10 +22,10 @@ from testtools import content
 
 from benchmarks import other_tools
 from benchmarks import side_by_side
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import status
 from tests.functional import published
 from tests import node
 

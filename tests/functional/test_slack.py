@@ -12,8 +12,8 @@
 
 """What real guests do is never called impossible.
 
-The evidence beside the rules in memstat_pollster/stats.py comes from here:
-run with MEMSTAT_SLACK_SECONDS=600 for more of it, and look at the detail
+The evidence beside the rules in memstat_pollster/model/stats.py comes from
+here: run with MEMSTAT_SLACK_SECONDS=600 for more of it, and look at the detail
 "tightest" of the test.
 """
 
@@ -26,10 +26,10 @@ import time
 import libvirt
 from testtools import content
 
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import status
 from tests.functional import base
 from tests import node
 

@@ -23,8 +23,8 @@ import time
 import fixtures
 import testtools
 
-from memstat_pollster.cmd import shell
-from memstat_pollster import inspector
+from memstat_pollster.cli import application
+from memstat_pollster.host import inspector
 from tests.unit import fakes
 
 
@@ -89,10 +89,10 @@ class CommandTest(testtools.TestCase):
         """Its exit status; see ``stdout`` and ``stderr``."""
         out, err = self.stream(), self.stream()
         given = self.stream(stdin)
-        status = shell.main(
+        status = application.main(
             ['--config-file', str(self.conf), '--config-dir',
              self.useFixture(fixtures.TempDir()).path, *argv],
-            lambda: shell.App(stdout=out, stderr=err, stdin=given,
+            lambda: application.App(stdout=out, stderr=err, stdin=given,
                               make_inspector=self.make_inspector))
         self.stdout, self.stderr = out.getvalue(), err.getvalue()
         return status

@@ -17,7 +17,7 @@ import time
 
 import libvirt
 
-from memstat_pollster import inspector
+from memstat_pollster.host import inspector
 
 NOVA = """<metadata>
   <nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/1.1">

@@ -18,13 +18,13 @@ import sys
 import fixtures
 import testtools
 
-from memstat_pollster.cmd import checks
-from memstat_pollster.cmd import doctor
-from memstat_pollster import domain
-from memstat_pollster import meters
+from memstat_pollster.cli.commands import doctor_command
+from memstat_pollster.cli.doctor import checks
+from memstat_pollster.model import domain
+from memstat_pollster.model import meters
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import stats
-from memstat_pollster import status
 
 ALL = tuple(meters.METERS)
 SOURCE = {'name': 'memstat', 'interval': 300, 'meters': ['memory']}
@@ -262,7 +262,7 @@ class TestRemedies(testtools.TestCase):
     def test_every_check_that_can_be_bad_news(self):
         construction = Construction()
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.checks.Check', construction))
+            'memstat_pollster.cli.doctor.checks.Check', construction))
         for make in self.BAD_NEWS:
             check = make()
             self.assertIn(outcome(check), ('warning', 'error'), check)
@@ -275,7 +275,7 @@ class TestRemedies(testtools.TestCase):
             'lines of checks.py that no row of the table reaches')
 
     def test_the_doctor_makes_none_elsewhere(self):
-        self.assertEqual([], list(constructions(doctor.__file__)))
+        self.assertEqual([], list(constructions(doctor_command.__file__)))
 
     def test_an_error_of_libvirts_that_nobody_knows_help_for(self):
         self.assertEqual(

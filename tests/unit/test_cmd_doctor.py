@@ -20,11 +20,11 @@ import sys
 
 import fixtures
 
-from memstat_pollster.cmd import doctor
-from memstat_pollster.cmd import yamlfile
-from memstat_pollster import inspector
-from memstat_pollster import meters
-from memstat_pollster import nova
+from memstat_pollster.cli.commands import doctor_command
+from memstat_pollster.config import nova
+from memstat_pollster.config import yamlfile
+from memstat_pollster.host import inspector
+from memstat_pollster.model import meters
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -43,7 +43,7 @@ class DoctorTest(commands.CommandTest):
     def setUp(self):
         super().setUp()
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.doctor._LOAD', self.load))
+            'memstat_pollster.cli.commands.doctor_command._LOAD', self.load))
         self.conf.write_text(self.conf.read_text()
                              + f'[polling]\ncfg_file = {self.etc}/polling\n')
         self.polling = self.etc / 'polling'
@@ -55,7 +55,7 @@ class DoctorTest(commands.CommandTest):
 
     def doctor(self, *argv):
         """(exit status, {check: (outcome, finding, remedy)})."""
-        me = doctor.user_name()
+        me = doctor_command.user_name()
         status, found = self.json('doctor', '--user', me, *argv)
         return status, {each['check']: (each['outcome'], each['finding'],
                                         each['remedy']) for each in found}
@@ -63,7 +63,7 @@ class DoctorTest(commands.CommandTest):
 
 class TestWhole(DoctorTest):
 
-    load = doctor._LOAD
+    load = doctor_command._LOAD
 
     def test_every_check_and_its_order(self):
         status, found = self.doctor()
@@ -85,7 +85,7 @@ class TestWhole(DoctorTest):
 
     def test_a_table_has_no_none(self):
         self.assertEqual(0, self.run_command('doctor', '--user',
-                                             doctor.user_name()))
+                                             doctor_command.user_name()))
         self.assertNotIn('None', self.stdout)
 
     def test_a_clock_that_was_set_back(self):
@@ -133,7 +133,7 @@ class TestNova(DoctorTest):
         def read(names):
             files.extend(names)
             return original(names)
-        self.useFixture(fixtures.MonkeyPatch('memstat_pollster.nova.read',
+        self.useFixture(fixtures.MonkeyPatch('memstat_pollster.config.nova.read',
                                              read))
         _status, found = self.doctor()
         return found['nova_conf'], found['guest_periods'], files
@@ -176,7 +176,7 @@ class TestConfiguration(DoctorTest):
             return make(conf)
         self.make_inspector = make_inspector
         self.run_command('--uri', 'test:///named', 'doctor', '--user',
-                         doctor.user_name())
+                         doctor_command.user_name())
         self.assertEqual(['test:///named'], seen)
 
     def test_no_polling_yaml(self):
@@ -273,21 +273,21 @@ class TestUser(DoctorTest):
                          self.stderr)
 
     def test_numbers_without_a_name(self):
-        self.assertEqual('4294967000', doctor.group_name(4294967000))
-        self.assertTrue(doctor.has_user('root'))
-        self.assertFalse(doctor.has_user('no-such'))
+        self.assertEqual('4294967000', doctor_command.group_name(4294967000))
+        self.assertTrue(doctor_command.has_user('root'))
+        self.assertFalse(doctor_command.has_user('no-such'))
 
 
 class TestWhoMayRead(commands.CommandTest):
     """As root nothing is barred, so another user asks."""
 
     ASK = ('import os, sys\n'
-           'from memstat_pollster.cmd import doctor\n'
+           'from memstat_pollster.cli.commands import doctor_command\n'
            'if os.geteuid() == 0:\n'
            '    os.setgroups([])\n'
            '    os.setgid(65534)\n'
            '    os.setuid(65534)\n'
-           'print(doctor.who_may_read(sys.argv[1]))\n')
+           'print(doctor_command.who_may_read(sys.argv[1]))\n')
 
     def ask(self, path):
         return subprocess.run(
@@ -295,8 +295,8 @@ class TestWhoMayRead(commands.CommandTest):
             capture_output=True, timeout=60).stdout.strip()
 
     def test_a_file_that_can_be_read_or_is_not_there(self):
-        self.assertIsNone(doctor.who_may_read('/etc/passwd'))
-        self.assertIsNone(doctor.who_may_read('/no/such/file'))
+        self.assertIsNone(doctor_command.who_may_read('/etc/passwd'))
+        self.assertIsNone(doctor_command.who_may_read('/no/such/file'))
 
     def test_a_file_that_its_group_may_read(self):
         if os.geteuid() != 0:
@@ -314,7 +314,8 @@ class TestEntryPoints(DoctorTest):
 
     def test_pollsters_that_do_not_load(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.doctor._LOAD', 'import no_such_module\n'))
+            'memstat_pollster.cli.commands.doctor_command._LOAD',
+            'import no_such_module\n'))
         status, found = self.doctor()
         if found['ceilometer_version'][0] == 'skipped':
             self.skipTest('Ceilometer is not installed')
@@ -327,10 +328,12 @@ class TestEntryPoints(DoctorTest):
 
     def test_pollsters_that_take_for_ever(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.doctor._LOAD', 'import time\n'
+            'memstat_pollster.cli.commands.doctor_command._LOAD',
+            'import time\n'
             'time.sleep(60)\n'))
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.doctor.LOAD_TIMEOUT_S', 0.1))
+            'memstat_pollster.cli.commands.doctor_command.LOAD_TIMEOUT_S',
+            0.1))
         _status, found = self.doctor()
         if found['ceilometer_version'][0] != 'skipped':
             self.assertEqual(

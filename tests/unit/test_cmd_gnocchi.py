@@ -21,10 +21,10 @@ import fixtures
 from oslo_config import cfg
 import yaml
 
-from memstat_pollster.cmd import gnocchi
-from memstat_pollster.cmd import outcome
-from memstat_pollster.cmd import shell
-from memstat_pollster import definitions
+from memstat_pollster.cli import application
+from memstat_pollster.cli.commands import gnocchi_commands
+from memstat_pollster.config import errors
+from memstat_pollster.gnocchi import definitions
 from tests.unit import files
 from tests.unit import servers
 
@@ -61,7 +61,7 @@ class CommandTest(files.FilesTest):
         out, err = io.StringIO(), io.StringIO()
         with fixtures.MonkeyPatch('sys.stdout', out), \
                 fixtures.MonkeyPatch('sys.stderr', err):
-            status = shell.main(['--config-file', self.ceilometer_conf,
+            status = application.main(['--config-file', self.ceilometer_conf,
                                  *map(str, arguments)])
         return status, out.getvalue(), err.getvalue()
 
@@ -157,7 +157,7 @@ class TestSource(files.FilesTest):
         # Of a project without a directory in /etc, where one may be.
         conf(['--config-file', self.configuration(DEFAULT=options)],
              project='memstat-none')
-        return gnocchi.source(conf)
+        return gnocchi_commands.source(conf)
 
     def test_ceilometers_own(self):
         self.assertEqual(STOCK, self.source())
@@ -192,7 +192,7 @@ class TestSource(files.FilesTest):
         self.assertEqual(STOCK, self.source())
 
     def _fails(self):
-        return str(self.assertRaises(outcome.CommandFailed, self.source))
+        return str(self.assertRaises(errors.ConfigurationError, self.source))
 
     def test_two_files_are_no_answer(self):
         path = self.write('pipeline.yaml', PIPELINE.format('b.yaml', ''))
@@ -227,7 +227,7 @@ class TestUpgrade(CommandTest):
         self.ceilometer_conf = self.configuration(
             service_credentials=server.credentials)
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.gnocchi.DEADLINE_S', 0.2))
+            'memstat_pollster.gnocchi.client.DEADLINE_S', 0.2))
         self.assertEqual(
             (3, '', 'memstat-pollster: Gnocchi: no end of it within 0.2 s\n'),
             self.run_command('gnocchi-upgrade'))

@@ -118,7 +118,7 @@ class TestReport(commands.CommandTest):
         done = subprocess.run(
             [sys.executable, '-c',
              'import os, sys\n'
-             'from memstat_pollster.cmd import files\n'
+             'from memstat_pollster.cli.output import files\n'
              'if os.geteuid() == 0:\n'
              '    os.setgid(65534)\n'
              '    os.setuid(65534)\n'
@@ -196,7 +196,7 @@ class TestCurves(commands.CommandTest):
 
     def test_all_of_it_has_a_deadline(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.gnocchi.DEADLINE_S', 0.2))
+            'memstat_pollster.gnocchi.client.DEADLINE_S', 0.2))
         status, page, _server = self.report(lambda request: None)
         self.assertEqual(
             (1, 'memstat-pollster: the page has no curves: Gnocchi: no end '

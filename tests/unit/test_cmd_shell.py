@@ -22,9 +22,9 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster.cmd import configuration
-from memstat_pollster.cmd import outcome
-from memstat_pollster.cmd import shell
+from memstat_pollster.cli import application
+from memstat_pollster.config import ceilometer_conf
+from memstat_pollster.config import errors
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -51,18 +51,20 @@ class TestImports(testtools.TestCase):
     def test_a_command_imports_no_other_and_nothing_of_ceilometer(self):
         """What is not imported takes no time."""
         program = ('import sys\n'
-                   'from memstat_pollster.cmd import shell\n'
-                   'shell.main(["--uri", "test:///no/such.xml", '
+                   'from memstat_pollster.cli import application\n'
+                   'application.main(["--uri", "test:///no/such.xml", '
                    '"--config-file", "/dev/null", "status"])\n'
                    'print(*sys.modules)\n')
         done = subprocess.run([sys.executable, '-c', program],
                               capture_output=True, text=True)
         imported = set(done.stdout.split())
-        self.assertIn('memstat_pollster.cmd.status', imported)
+        self.assertIn('memstat_pollster.cli.commands.status_command', imported)
         self.assertEqual(set(), imported & {
             'ceilometer', 'cmd2', 'jinja2', 'requests', 'rich',
-            'memstat_pollster.cmd.enable', 'memstat_pollster.cmd.report',
-            'memstat_pollster.cmd.show', 'memstat_pollster.pollsters'})
+            'memstat_pollster.cli.commands.enable_command',
+            'memstat_pollster.cli.commands.report_command',
+            'memstat_pollster.cli.commands.show_command',
+            'memstat_pollster.agent.pollsters'})
 
 
 class TestUsage(commands.CommandTest):
@@ -125,7 +127,8 @@ class TestConfiguration(commands.CommandTest):
             self.addCleanup(os.seteuid, 0)
         try:
             return self.assertRaises(
-                outcome.CommandFailed, load or (lambda: configuration.load(
+                errors.ConfigurationError,
+                load or (lambda: ceilometer_conf.load(
                     [('--config-file', str(self.conf))])))
         finally:
             if os.getuid() == 0:
@@ -134,7 +137,7 @@ class TestConfiguration(commands.CommandTest):
     def test_the_last_file_wins(self):
         other = self.etc / 'other.conf'
         other.write_text('[DEFAULT]\nlibvirt_uri = test:///other\n')
-        conf, problems = configuration.load([
+        conf, problems = ceilometer_conf.load([
             ('--config-file', str(self.conf)),
             ('--config-file', str(other))])
         self.assertEqual(('test:///other', ()), (conf.libvirt_uri, problems))
@@ -143,14 +146,14 @@ class TestConfiguration(commands.CommandTest):
         directory = self.etc / 'conf.d'
         directory.mkdir()
         (directory / '1.conf').write_text('[memstat]\nread_timeout = 7\n')
-        conf, _problems = configuration.load([
+        conf, _problems = ceilometer_conf.load([
             ('--config-file', str(self.conf)),
             ('--config-dir', str(directory))])
         self.assertEqual(('test:///configured', 7),
                          (conf.libvirt_uri, conf.memstat.read_timeout))
 
     def test_the_uri_goes_before_the_configuration(self):
-        conf, _problems = configuration.load(
+        conf, _problems = ceilometer_conf.load(
             [('--config-file', str(self.conf))], 'test:///named')
         self.assertEqual('test:///named', conf.libvirt_uri)
 
@@ -161,7 +164,7 @@ class TestConfiguration(commands.CommandTest):
         (directory / '1.conf').write_text('[memstat]\nread_timeout = 7\n')
         (directory / '2.conf').write_bytes(b'\xff')
         error = self.assertRaises(
-            outcome.CommandFailed, configuration.load,
+            errors.ConfigurationError, ceilometer_conf.load,
             [('--config-file', str(self.conf)),
              ('--config-dir', str(directory))])
         self.assertEqual(
@@ -184,21 +187,22 @@ class TestConfiguration(commands.CommandTest):
         own.mkdir()
         file = own / 'ceilometer.conf'
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.configuration.CEILOMETER_CONF', str(file)))
+            'memstat_pollster.config.ceilometer_conf.CEILOMETER_CONF',
+            str(file)))
         file.write_text('[DEFAULT]\nlibvirt_uri = test:///own\n')
-        conf, problems = configuration.load([])
+        conf, problems = ceilometer_conf.load([])
         self.assertEqual((str(file), 'test:///own', ()),
                          (conf.config_file[0], conf.libvirt_uri, problems))
-        conf, _problems = configuration.load([], 'test:///named')
+        conf, _problems = ceilometer_conf.load([], 'test:///named')
         self.assertEqual('test:///named', conf.libvirt_uri)
         file.write_bytes(b'\xff')
-        error = self.assertRaises(outcome.CommandFailed, configuration.load,
-                                  [])
+        error = self.assertRaises(errors.ConfigurationError,
+                                  ceilometer_conf.load, [])
         self.assertIn(f'configuration: {file} is no text: ', str(error))
 
     def test_defaults(self):
         for uri, expected in ((None, ''), ('test:///named',) * 2):
-            conf = configuration.defaults(uri)
+            conf = ceilometer_conf.defaults(uri)
             self.assertEqual((expected, []),
                              (conf.libvirt_uri, conf.config_file))
 
@@ -206,10 +210,10 @@ class TestConfiguration(commands.CommandTest):
         """oslo.config would take it for absent, and use the defaults."""
         path = str(self.conf)
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cmd.configuration.CEILOMETER_CONF', path))
+            'memstat_pollster.config.ceilometer_conf.CEILOMETER_CONF', path))
         self.etc.chmod(0)
         error = self.refused_as_nobody(
-            lambda: configuration.load([]))
+            lambda: ceilometer_conf.load([]))
         self.assertEqual(
             f'configuration: {path}: Permission denied; run this as a user '
             "who may read Ceilometer's configuration (root, ceilometer), or "
@@ -232,9 +236,10 @@ class TestText(testtools.TestCase):
     def test_a_page_is_utf_8_in_every_locale(self):
         done = subprocess.run(
             [sys.executable, '-c', 'import sys\n'
-             'from memstat_pollster.cmd import shell\n'
-             'sys.exit(shell.main(["--config-file", "/dev/null", "--uri", '
-             '"test:///default", "report", "--wait", "0", "-o", "-"]))\n'],
+             'from memstat_pollster.cli import application\n'
+             'sys.exit(application.main(["--config-file", "/dev/null", '
+             '"--uri", "test:///default", "report", "--wait", "0", '
+             '"-o", "-"]))\n'],
             capture_output=True, timeout=120, env={
                 **os.environ, 'LC_ALL': 'C', 'PYTHONUTF8': '0',
                 'PYTHONCOERCECLOCALE': '0', 'PYTHONIOENCODING': 'ascii'})
@@ -242,7 +247,7 @@ class TestText(testtools.TestCase):
         self.assertIn('·', done.stdout.decode('utf-8'))
 
     def test_an_error_has_no_control_characters(self):
-        formatter = shell._Harmless('%(message)s')
+        formatter = application._Harmless('%(message)s')
         self.assertEqual('a\n\\x1b[31mb\\r', formatter.format(
             logging.makeLogRecord({'msg': 'a\n\x1b[31mb\r'})))
 
@@ -282,7 +287,7 @@ class TestInterruption(commands.CommandTest):
 
     def test_ctrl_c_while_it_loads(self):
         program = ('import sys\n'
-                   'from memstat_pollster.cmd import main\n'
+                   'from memstat_pollster.cli import main\n'
                    'interrupted = sys.argv.pop()\n'
                    'class Interrupt:\n'
                    '    def find_spec(self, name, *rest):\n'
@@ -290,8 +295,9 @@ class TestInterruption(commands.CommandTest):
                    '            raise KeyboardInterrupt\n'
                    'sys.meta_path.insert(0, Interrupt())\n'
                    'sys.exit(main.main())\n')
-        for module in ('memstat_pollster.cmd.shell', 'cliff', 'oslo_config',
-                       'memstat_pollster.cmd.status'):
+        for module in ('memstat_pollster.cli.application', 'cliff',
+                       'oslo_config',
+                       'memstat_pollster.cli.commands.status_command'):
             done = subprocess.run(
                 [sys.executable, '-c', program, 'status', module],
                 capture_output=True, text=True)
@@ -313,8 +319,8 @@ class TestStreams(commands.CommandTest):
         """(exit status, standard output, standard error)"""
         done = subprocess.run(
             ['sh', '-c', f'exec "$@" {redirection}', '-', sys.executable,
-             '-c', 'import sys; from memstat_pollster.cmd import shell\n'
-             'sys.exit(shell.main(sys.argv[1:]))', '--config-file',
+             '-c', 'import sys; from memstat_pollster.cli import application\n'
+             'sys.exit(application.main(sys.argv[1:]))', '--config-file',
              str(self.conf), *argv], capture_output=True,
             env={**os.environ, 'PYTHONUNBUFFERED': '', **environment},
             pass_fds=pass_fds)

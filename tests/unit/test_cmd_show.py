@@ -19,15 +19,15 @@ import time
 import fixtures
 import testtools
 
-from memstat_pollster.cmd import mending
-from memstat_pollster.cmd import show
-from memstat_pollster.cmd import terminal
-from memstat_pollster import domain
-from memstat_pollster import history
+from memstat_pollster.cli.commands import show_command
+from memstat_pollster.cli import mending
+from memstat_pollster.cli.output import terminal
+from memstat_pollster.config import nova
+from memstat_pollster.model import domain
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
 from tests.unit import commands
 from tests.unit import fakes
 from tests.unit import test_cmd_status
@@ -235,7 +235,7 @@ class TestFields(testtools.TestCase):
         read = {field.name for field in dataclasses.fields(stats.Reading)}
         self.assertEqual(
             read - {'state', 'reason', 'last_update_s'},
-            {field.attribute for field in show.FIELDS},
+            {field.attribute for field in show_command.FIELDS},
             'each field of stats.Reading needs its row in FIELDS of '
             'cmd/show.py')
 
@@ -279,7 +279,7 @@ class TestEveryStatus(testtools.TestCase):
                         fakes.uuid_of(1), 'x', None, reading, seen,
                         status.Verdict(status.Status.STALE, ''), None, None,
                         None, status.Evidence(reading, seen, past))
-                    answers = show.reasoning(guest)
+                    answers = show_command.reasoning(guest)
                     decided = [answer.holds for answer in answers].index(True)
                     self.assertEqual(
                         status.judge(guest.evidence).status,

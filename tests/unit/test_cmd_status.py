@@ -19,8 +19,8 @@ import re
 import fixtures
 import libvirt
 
-from memstat_pollster.cmd import status as status_command
-from memstat_pollster.cmd import terminal
+from memstat_pollster.cli.commands import status_command as status_command
+from memstat_pollster.cli.output import terminal
 from tests.unit import commands
 from tests.unit import fakes
 

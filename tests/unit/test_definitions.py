@@ -20,8 +20,8 @@ from ceilometer.publisher import gnocchi as publisher
 import testtools
 import yaml
 
-from memstat_pollster import definitions
-from memstat_pollster import meters
+from memstat_pollster.gnocchi import definitions
+from memstat_pollster.model import meters
 
 ETC = pathlib.Path(__file__).parents[2] / 'etc'
 STOCK = pathlib.Path(importlib.util.find_spec(

@@ -13,7 +13,6 @@
 """The documentation says what the code and the tests say."""
 
 import ast
-import importlib.util
 import itertools
 import json
 import pathlib
@@ -22,8 +21,9 @@ import re
 import testtools
 
 from benchmarks import report
-from memstat_pollster import meters
-from memstat_pollster import status
+from memstat_pollster.model import meters
+from memstat_pollster.model import status
+from tests.unit import extensions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SOURCE = ROOT / 'doc' / 'source'
@@ -34,17 +34,7 @@ SIGNATURES = {
 }
 
 
-def _extension(name):
-    """A module of doc/ext, which is no package."""
-    spec = importlib.util.spec_from_file_location(
-        name, ROOT / 'doc' / 'ext' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-addresses = _extension('addresses')
-tables = _extension('tables')
+tables = extensions.tables
 
 
 class TestTables(testtools.TestCase):
@@ -90,25 +80,24 @@ class TestTables(testtools.TestCase):
              for each in meters.METERS.values()],
             [row[:3] for row in tables.meter_rows()])
 
-    def test_every_room_is_drawn_with_what_it_imports(self):
+    def test_every_folder_is_drawn_with_what_it_imports(self):
         drawing = tables.drawing()
-        rooms = {each.name: each for each in tables.rooms()}
-        self.assertEqual(sorted(rooms), sorted(re.findall(
-            r'class="rooms-name"[^>]*>([^<]+)<', drawing)))
+        folders = extensions.layout.folders()
+        self.assertEqual(sorted(folders), sorted(re.findall(
+            r'class="folders-name"[^>]*>([^<]+)<', drawing)))
         self.assertEqual(
-            {'stats': (True, ()), 'inspector': (False, ('libvirt',))},
-            {name: (rooms[name].pure, rooms[name].outside)
-             for name in ('stats', 'inspector')})
+            {'model': (True, {'lxml'}), 'host': (False, {'libvirt'})},
+            {name: (folders[name].pure, folders[name].outside)
+             for name in ('model', 'host')})
         self.assertIn('>libvirt</text>', drawing)
 
-    def test_the_way_between_two_rooms_is_drawn_once(self):
-        """pollsters stands on monitor, and through it on status."""
-        drawn = {each.name: each for each in tables.rooms()}
-        steps = tables._steps(drawn)
-        self.assertIn(('monitor', 'status'), steps)
-        self.assertNotIn(('monitor', 'stats'), steps)
+    def test_the_way_between_two_folders_is_drawn_once(self):
+        """The agent stands on the monitor, and through it on the model."""
+        steps = tables._steps(extensions.layout.folders())
+        self.assertIn(('host', 'model'), steps)
+        self.assertNotIn(('agent', 'model'), steps)
         self.assertEqual(len(steps),
-                         tables.drawing().count('class="rooms-edge"'))
+                         tables.drawing().count('class="folders-edge"'))
 
     def test_text_stays_text(self):
         self.assertEqual(
@@ -128,11 +117,12 @@ class TestAddresses(testtools.TestCase):
                      'background: url(//a.example/x?id=1) left'):
             self.assertEqual(
                 ['a.example/x?id=1'],
-                [each.partition('//')[2] for each in addresses.loaded(text)],
+                [each.partition('//')[2]
+                 for each in extensions.addresses.loaded(text)],
                 text)
 
     def test_not_what_is_the_pages_own_or_waits_for_a_click(self):
-        self.assertEqual([], addresses.loaded(
+        self.assertEqual([], extensions.addresses.loaded(
             '<script src="_static/x.js"></script> <img src="x.png"> '
             '<a href="https://a.example/">https://a.example</a> '
             '@import url("x.css"); url(data:image/png;base64,AA//)'))

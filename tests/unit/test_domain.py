@@ -20,7 +20,7 @@ from xml.sax import saxutils
 import fixtures
 import testtools
 
-from memstat_pollster import domain
+from memstat_pollster.model import domain
 
 NOVA_1_1 = 'http://openstack.org/xmlns/libvirt/nova/1.1'
 NOVA_1_0 = 'http://openstack.org/xmlns/libvirt/nova/1.0'

@@ -21,8 +21,8 @@ from gnocchiclient import exceptions
 from oslo_config import cfg
 import testtools
 
-from memstat_pollster import gnocchi
-from memstat_pollster import meters
+from memstat_pollster.gnocchi import client as gnocchi
+from memstat_pollster.model import meters
 from tests.unit import files
 from tests.unit import servers
 
@@ -262,7 +262,7 @@ class TestSeries(files.FilesTest):
 
     def test_a_gnocchi_that_hangs_is_asked_for_one_guest(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.gnocchi.TIMEOUT_S', 0.1))
+            'memstat_pollster.gnocchi.client.TIMEOUT_S', 0.1))
         found = self.ask(lambda request: None)
         self.assertEqual(({}, 0), (found.series, found.answered))
         self.assertIn('timed out', found.error)
@@ -304,10 +304,10 @@ class TestWithin(testtools.TestCase):
         done = subprocess.run(
             [sys.executable, '-c',
              'import threading\n'
-             'from memstat_pollster import gnocchi\n'
+             'from memstat_pollster.gnocchi import client\n'
              'try:\n'
-             '    gnocchi.within(0.1, threading.Event().wait)\n'
-             'except gnocchi.GnocchiError as exc:\n'
+             '    client.within(0.1, threading.Event().wait)\n'
+             'except client.GnocchiError as exc:\n'
              '    print(exc)\n'],
             capture_output=True, text=True, timeout=120)
         self.assertEqual((0, 'Gnocchi: no end of it within 0.1 s\n'),

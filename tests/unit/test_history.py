@@ -15,10 +15,10 @@
 
 import testtools
 
-from memstat_pollster import domain
-from memstat_pollster import history
-from memstat_pollster import stats
-from memstat_pollster import status
+from memstat_pollster.model import domain
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from tests.unit import test_stats
 
 #: The host's clocks when a test begins; they have nothing in common.

@@ -19,8 +19,8 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster import inspector
-from memstat_pollster import stats
+from memstat_pollster.host import inspector
+from memstat_pollster.model import stats
 from tests.unit import fakes
 
 RUNNING = {'state.state': 1, 'balloon.rss': 7}
@@ -85,7 +85,7 @@ class TestRead(testtools.TestCase):
         done = subprocess.run(
             [sys.executable, '-c', 'import sys\n'
              'sys.modules["libvirt"] = None\n'
-             'from memstat_pollster import inspector\n'
+             'from memstat_pollster.host import inspector\n'
              'reader = inspector.Inspector("qemu:///system")\n'
              'print(reader.read().error, reader.stuck)\n'],
             check=True, capture_output=True, text=True)
@@ -274,7 +274,7 @@ class TestFrozenGuests(testtools.TestCase):
     def test_guests_that_were_not_asked_are_tried_last(self):
         """What is known to answer is not put at risk for what is not."""
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.inspector.GUESTS_AT_A_TIME', 1))
+            'memstat_pollster.host.inspector.GUESTS_AT_A_TIME', 1))
         self.freeze(1, 2, 3, 4, 5, 6)
         self.assertEqual([], answered(self.reader.read()))
         self.guests[1].monitor.thaw()
@@ -301,7 +301,7 @@ class TestSlowGuests(testtools.TestCase):
 
     def test_each_has_its_turn(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.inspector.GUESTS_AT_A_TIME', 1))
+            'memstat_pollster.host.inspector.GUESTS_AT_A_TIME', 1))
         node = fakes.Libvirt(*(fakes.Domain(n, RUNNING)
                                for n in range(1, 9)))
         node.slow_s = 0.5
@@ -316,7 +316,7 @@ class TestSlowGuests(testtools.TestCase):
 class TestSlowLibvirt(testtools.TestCase):
     def test_it_may_take_the_longer_the_longer_a_read_may_take(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
+            'memstat_pollster.host.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
         node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         node.slow_s = 1.2
         called = node.called
@@ -337,7 +337,7 @@ class TestFrozenLibvirt(testtools.TestCase):
         self.node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         self.addCleanup(self.node.thaw)
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
+            'memstat_pollster.host.inspector.PATIENCE_WITH_LIBVIRT_S', 0.1))
         self.reader = self.node.inspector(timeout_s=0.5, max_stuck=5)
 
     def test_it_is_said_of_libvirt_and_not_of_its_guests(self):

@@ -32,10 +32,10 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from memstat_pollster import history
+from memstat_pollster.config import nova
+from memstat_pollster.model import history
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import status
 from tests.unit import fakes
 from tests.unit import test_monitor
 

@@ -16,11 +16,11 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster import inspector
+from memstat_pollster.config import nova
+from memstat_pollster.host import inspector
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
 from tests.unit import fakes
 
 EPOCH = 1_800_000_000

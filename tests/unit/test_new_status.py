@@ -42,9 +42,7 @@ ROW = '''    TENTH = (
 PROGRAM = '''import json
 import sys
 
-from memstat_pollster import status
-from memstat_pollster.cmd import page
-from memstat_pollster.cmd import terminal
+from memstat_pollster.cli.report import page
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -97,7 +95,7 @@ class TestTenth(testtools.TestCase):
             target = tree / package.__name__.replace('.', '/')
             shutil.copytree(source, target, ignore=shutil.ignore_patterns(
                 '__pycache__', 'test_*.py'))
-        module = tree / 'memstat_pollster' / 'status.py'
+        module = tree / 'memstat_pollster' / 'model' / 'status.py'
         text = module.read_text()
         for old, new in (('def _reporting(', RULE),
                          ('    REPORTING = (', ROW)):

@@ -18,7 +18,7 @@ import fixtures
 from oslo_config import cfg
 import testtools
 
-from memstat_pollster import nova
+from memstat_pollster.config import nova
 
 NOBODY = 65534
 

@@ -18,7 +18,7 @@ import fixtures
 from oslo_config import cfg
 import testtools
 
-from memstat_pollster import opts
+from memstat_pollster.config import options
 
 DEFAULTS = {
     'replace_builtin': True,
@@ -51,7 +51,7 @@ class TestLoad(testtools.TestCase):
         return conf
 
     def _load(self, *lines):
-        settings, problems = opts.load(self._conf(*lines))
+        settings, problems = options.load(self._conf(*lines))
         return dataclasses.asdict(settings), problems
 
     def _assert_one_bad(self, name, lines, others):
@@ -105,7 +105,7 @@ class TestLoad(testtools.TestCase):
     def test_every_option_that_counts_has_bounds(self):
         self.assertEqual(
             BOUNDS, {opt.dest: (opt.type.min, opt.type.max)
-                     for opt in opts.OPTS if isinstance(opt, cfg.IntOpt)})
+                     for opt in options.OPTS if isinstance(opt, cfg.IntOpt)})
 
     def test_a_value_of_the_wrong_kind_costs_that_option_alone(self):
         for name, value in (('replace_builtin', 'maybe'),
@@ -131,22 +131,22 @@ class TestLoad(testtools.TestCase):
 
     def test_every_pollster_may_load_them_again_from_the_same_conf(self):
         conf = self._conf('boot_grace = 611')
-        first = opts.load(conf)
+        first = options.load(conf)
         self.assertEqual(611, first[0].boot_grace)
-        self.assertEqual(first, opts.load(conf))
+        self.assertEqual(first, options.load(conf))
 
 
 class TestListOpts(testtools.TestCase):
 
     def test_lists_every_option_for_the_generator(self):
         listed = [(group, [opt.name for opt in options])
-                  for group, options in opts.list_opts()]
+                  for group, options in options.list_opts()]
         self.assertEqual([('memstat', list(DEFAULTS))], listed)
 
     def test_every_option_has_a_help_text(self):
-        self.assertEqual([], [opt.name for _, options in opts.list_opts()
+        self.assertEqual([], [opt.name for _, options in options.list_opts()
                               for opt in options if not opt.help])
 
     def test_a_caller_that_changes_the_list_changes_nothing_here(self):
-        opts.list_opts()[0][1].clear()
-        self.assertEqual(len(DEFAULTS), len(opts.list_opts()[0][1]))
+        options.list_opts()[0][1].clear()
+        self.assertEqual(len(DEFAULTS), len(options.list_opts()[0][1]))

@@ -15,12 +15,12 @@ import datetime
 
 import testtools
 
-from memstat_pollster.cmd import page
-from memstat_pollster import meters
+from memstat_pollster.cli.report import page
+from memstat_pollster.config import nova
+from memstat_pollster.model import meters
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
 from tests.unit import fakes
 
 MADE = datetime.datetime(2026, 3, 5, 7, 11, 13, tzinfo=datetime.timezone.utc)

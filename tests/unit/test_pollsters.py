@@ -31,10 +31,10 @@ from oslo_config import cfg
 import testtools
 import yaml
 
-from memstat_pollster import builtin
-from memstat_pollster import inspector
-from memstat_pollster import meters
-from memstat_pollster import pollsters
+from memstat_pollster.agent import pollsters
+from memstat_pollster.agent import takeover
+from memstat_pollster.host import inspector
+from memstat_pollster.model import meters
 from tests.unit import fakes
 
 SETUP_CFG = pathlib.Path(__file__).parents[2] / 'setup.cfg'
@@ -68,7 +68,7 @@ class PollsterTest(testtools.TestCase):
         self.manager = Manager()
         self.monotonic_s = 5011.5
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.pollsters._monotonic_s',
+            'memstat_pollster.agent.pollsters._monotonic_s',
             lambda: self.monotonic_s))
 
     def prepare(self, *config_files):
@@ -81,7 +81,7 @@ class PollsterTest(testtools.TestCase):
         """Let the pollsters read these guests."""
         self.node = fakes.Libvirt(*domains)
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.inspector.Inspector', self._inspector))
+            'memstat_pollster.host.inspector.Inspector', self._inspector))
 
     def _inspector(self, uri, **options):
         self.uri = uri
@@ -305,9 +305,9 @@ class TestSamples(PollsterTest):
         pathlib.Path(path).write_text('[memstat]\nboot_grace = -7\n')
         self.prepare(path)
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.pollsters._said', set()))
+            'memstat_pollster.agent.pollsters._said', set()))
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.builtin.rivals', lambda name: []))
+            'memstat_pollster.agent.takeover.rivals', lambda name: []))
         self.serve(fakes.Domain(1, now_record()))
         for cls in (pollsters.MemoryUtilPollster,
                     pollsters.MemoryUsagePollster):
@@ -496,7 +496,7 @@ class TestReplacement(PollsterTest):
             def get_samples(self, manager, cache, resources):
                 return iter(['in-tree'])
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.builtin.rivals',
+            'memstat_pollster.agent.takeover.rivals',
             lambda name: [InTree] if name == 'memory.usage' else []))
         return InTree
 
@@ -530,7 +530,7 @@ class TestReplacement(PollsterTest):
     def test_replace_builtin_false_leaves_them_and_says_so_once(self):
         in_tree = self.rival()
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.pollsters._said', set()))
+            'memstat_pollster.agent.pollsters._said', set()))
         pollsters.MemoryUtilPollster(self.conf)  # registers the options
         self.conf.set_override('replace_builtin', False, 'memstat')
         for _ in range(2):
@@ -546,5 +546,5 @@ class TestReplacement(PollsterTest):
 
     def test_ceilometers_own_pollsters_are_found_as_rivals(self):
         self.assertEqual([instance_stats.MemoryUsagePollster],
-                         builtin.rivals('memory.usage'))
-        self.assertEqual([], builtin.rivals('memory.balloon.status'))
+                         takeover.rivals('memory.usage'))
+        self.assertEqual([], takeover.rivals('memory.balloon.status'))

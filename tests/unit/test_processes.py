@@ -21,7 +21,7 @@ import time
 import fixtures
 import testtools
 
-from memstat_pollster import processes
+from memstat_pollster.host import processes
 from tests.unit import fakes
 
 TICKS = os.sysconf('SC_CLK_TCK')

@@ -18,8 +18,8 @@ import re
 import testtools
 import yaml
 
-from memstat_pollster import meters
-from memstat_pollster import status
+from memstat_pollster.model import meters
+from memstat_pollster.model import status
 from tools import alert_rules
 
 ETC = pathlib.Path(__file__).resolve().parents[2] / 'etc' / 'prometheus'

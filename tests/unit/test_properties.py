@@ -30,11 +30,11 @@ import hypothesis
 from hypothesis import strategies as st
 import testtools
 
-from memstat_pollster import domain
-from memstat_pollster import history
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
+from memstat_pollster.config import nova
+from memstat_pollster.model import domain
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 
 EXAMPLES = int(os.environ.get('MEMSTAT_EXAMPLES', '3000'))
 

@@ -24,7 +24,7 @@ import typing
 
 import testtools
 
-from memstat_pollster import stats
+from memstat_pollster.model import stats
 
 
 class Recording(typing.NamedTuple):

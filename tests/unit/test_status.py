@@ -21,12 +21,12 @@ import pathlib
 import fixtures
 import testtools
 
-from memstat_pollster import domain
-from memstat_pollster import history
+from memstat_pollster.config import nova
+from memstat_pollster.model import domain
+from memstat_pollster.model import history
+from memstat_pollster.model import stats
+from memstat_pollster.model import status
 from memstat_pollster import monitor
-from memstat_pollster import nova
-from memstat_pollster import stats
-from memstat_pollster import status
 from tests.unit import test_stats
 
 NOBODY = 65534

@@ -18,8 +18,8 @@ import io
 from cliff.formatters import table as framed
 import testtools
 
-from memstat_pollster.cmd import table
-from memstat_pollster.cmd import terminal
+from memstat_pollster.cli.output import table
+from memstat_pollster.cli.output import terminal
 
 COLUMNS = (table.Column('status', 9), table.Column('used', right=True))
 UUID = 'aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee'

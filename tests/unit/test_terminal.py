@@ -27,7 +27,7 @@ import termios
 import fixtures
 import testtools
 
-from memstat_pollster.cmd import terminal
+from memstat_pollster.cli.output import terminal
 from tests.unit import commands
 
 ON, OFF = '\033[?1049h\033[?25l\033[?7l', '\033[?7h\033[?25h\033[?1049l'
@@ -268,7 +268,7 @@ os.write(1, b'ENDED %d' % os.waitstatus_to_exitcode(status))
 '''
 PICTURES = '''\
 import sys, time
-from memstat_pollster.cmd import terminal
+from memstat_pollster.cli.output import terminal
 with terminal.screen(sys.stdout) as draw:
     while True:
         draw('picture')

@@ -14,10 +14,10 @@
 
 import testtools
 
-from memstat_pollster.cmd import page
-from memstat_pollster.cmd import terminal
-from memstat_pollster.cmd import tone
-from memstat_pollster import status
+from memstat_pollster.cli.output import terminal
+from memstat_pollster.cli.report import page
+from memstat_pollster.model import status
+from memstat_pollster.model import tone
 from tests.unit import test_status
 
 

@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What the commands have in common."""
+
+import argparse
+import collections.abc
+import typing
+
+from cliff import command
+
+from memstat_pollster.cli import select
+from memstat_pollster.cli import survey
+from memstat_pollster import monitor
+
+if typing.TYPE_CHECKING:
+    from memstat_pollster.cli import application
+
+#: Formats that write any character of a string so that it does no harm.
+ESCAPING_FORMATS: typing.Final = frozenset(('json', 'yaml'))
+
+#: The most characters of one value in any other format.
+TEXT_LENGTH: typing.Final = 1000
+
+
+class Command(command.Command):
+    """A command of memstat-pollster.
+
+    :ivar app: the application; ``app.conf`` is the agent's configuration
+    """
+
+    app: 'application.App'
+    _epilog: str | None = None
+
+    def get_epilog(self) -> str:
+        """What the help ends with.
+
+        cliff would say which installed package brings the command, and reads
+        the metadata of all packages there are to find out: 0.1 s.
+        """
+        return self._epilog or ''
+
+    def survey(self, wait_s: float,
+               words: collections.abc.Collection[str] = ()) -> monitor.Cycle:
+        """All guests of this node; see ``survey.survey``.
+
+        :param words: names of the guests to be waited for; none: all
+        """
+        cycle = survey.survey(
+            self.app.conf, wait_s, self.app.make_inspector, self.app.stderr,
+            lambda guest: not words or any(
+                select.is_named(guest, word) for word in words))
+        for problem in cycle.wanted.problems:
+            self.app.LOG.warning(
+                "Nova's mem_stats_period_seconds is taken to be %d s, "
+                'because %s', cycle.wanted.period_s, problem)
+        return cycle
+
+
+def harmless(values: tuple[typing.Any, ...],
+             formatter: str) -> tuple[typing.Any, ...]:
+    """A row of which no format makes a terminal's control characters."""
+    if formatter in ESCAPING_FORMATS:
+        return values
+    return tuple(monitor.printable(value, TEXT_LENGTH)
+                 if isinstance(value, str) else value for value in values)
+
+
+def seconds(text: str) -> float:
+    """A number of seconds as an argument, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no number of seconds')
+    return value
+
+
+def add_guest(parser: argparse.ArgumentParser, dest: str, *,
+              nargs: str | None = None, default: str = '') -> None:
+    """The argument that names guests, as ``guests.is_named`` takes them.
+
+    :param dest: attribute of the parsed arguments
+    :param nargs: argparse's; None: one guest
+    :param default: what stands for no name, where none need be given
+    """
+    parser.add_argument(
+        dest, metavar='GUEST', nargs=nargs,
+        help="a UUID, libvirt's name or Nova's"
+             + (f' (default: {default})' if default else ''))
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """The option that bounds ``survey``."""
+    parser.add_argument(
+        '--wait', metavar='SECONDS', type=seconds, default=survey.WAIT_S,
+        help='one reading cannot tell whether the numbers of a guest that '
+             'was resumed, restored or migrated still move; wait no longer '
+             'than this for the next ones (default: %(default)g; 0: read '
+             'once)')

@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""The agent's configuration, read as the agent reads it."""
+
+import collections.abc
+import os
+import pathlib
+
+from oslo_config import cfg
+
+from memstat_pollster.config import connection_uri
+from memstat_pollster.config import errors
+from memstat_pollster.config import options
+
+#: The agent's file on every distribution.
+CEILOMETER_CONF = '/etc/ceilometer/ceilometer.conf'
+
+
+def load(sources: collections.abc.Sequence[tuple[str, str]],
+         uri: str | None = None) -> tuple[cfg.ConfigOpts, tuple[str, ...]]:
+    """Read the files that ceilometer-polling would read.
+
+    :param sources: ('--config-file' or '--config-dir', path), in order; none:
+        Ceilometer's own files, where they exist
+    :param uri: libvirt's URI, where another than the configured one is meant
+    :returns: the options, and one message for each of [memstat]'s that cannot
+        be used, whose default is in force instead
+    :raises errors.ConfigurationError: naming the file that
+        cannot be used
+    """
+    if not sources:
+        _see_that_it_can_be_read(CEILOMETER_CONF)
+    try:
+        conf = _parsed([word for source in sources for word in source], uri)
+        _settings, problems = options.load(conf)
+    except (cfg.ConfigFilesPermissionDeniedError,
+            cfg.ConfigFilesNotFoundError) as exc:
+        raise errors.ConfigurationError(
+            f'configuration: {exc}; {_HOW_TO_READ}') from exc
+    except UnicodeDecodeError as exc:
+        raise errors.ConfigurationError(
+            f'configuration: {_not_text(sources)} is no text: {exc}') from exc
+    except (cfg.Error, OSError, ValueError) as exc:
+        # ValueError: an option's value that its type does not take.
+        raise errors.ConfigurationError(
+            f'configuration: {reason(exc)}') from exc
+    return conf, problems
+
+
+def defaults(uri: str | None = None) -> cfg.ConfigOpts:
+    """What is in force where no file says anything.
+
+    :param uri: see :func:`load`
+    """
+    return _parsed([], uri, default_config_files=[], default_config_dirs=[])
+
+
+def _parsed(words: collections.abc.Sequence[str], uri: str | None,
+            **files: collections.abc.Sequence[str]) -> cfg.ConfigOpts:
+    """The options of an agent that is started with these words."""
+    conf = cfg.ConfigOpts()
+    conf(words, project='ceilometer', prog='ceilometer-polling', **files)
+    # Registers the option; raises what is wrong with its value.
+    connection_uri.of(conf)
+    if uri is not None:
+        conf.set_override('libvirt_uri', uri)
+    return conf
+
+
+def option(conf: cfg.ConfigOpts, opt: cfg.Opt, group: str | None = None,
+           ) -> str:
+    """The value of one of Ceilometer's options, registered where it is not.
+
+    :raises errors.ConfigurationError: naming the option,
+        when its value cannot be used
+    """
+    conf.register_opt(opt, group=group)
+    try:
+        return str((conf if group is None else conf[group])[opt.dest])
+    except (cfg.Error, ValueError) as exc:
+        raise errors.ConfigurationError(
+            f'[{group or "DEFAULT"}]{opt.name} cannot be used: '
+            f'{reason(exc)}') from exc
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, on one line.
+
+    For any error in a value of [DEFAULT] oslo.config says that there is no
+    such option.
+    """
+    cause = error.__context__
+    if (isinstance(error, cfg.NoSuchOptError) and isinstance(cause, cfg.Error)
+            and error.opt_name not in str(cause)):
+        return f'option {error.opt_name}: {_line(cause)}'
+    return _line(error)
+
+
+def _line(error: BaseException) -> str:
+    return ' '.join(str(error).split())
+
+
+def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
+    """A file as Ceilometer looks for it (ceilometer/agent.py, declarative.py).
+
+    But for its working directory, which is / for a service.
+
+    :returns: None where there is none
+    """
+    if os.path.isabs(name):
+        return pathlib.Path(name) if is_there(name) else None
+    path = conf.find_file(name)
+    return None if path is None else pathlib.Path(path)
+
+
+def is_there(path: str) -> bool:
+    """Whether there is such a file, or one may be hidden from this user."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # ValueError: no file has a name with a null character.
+        return False
+    except OSError:
+        # It may be, below a directory that hides it.
+        return True
+    return True
+
+
+_HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
+                '(root, ceilometer), or name other files with --config-file')
+
+
+def _not_text(sources: collections.abc.Sequence[tuple[str, str]]) -> str:
+    """The file that cannot be decoded; oslo.config does not say which."""
+    paths = [path for _option, path in sources] or [
+        *cfg.find_config_files('ceilometer', 'ceilometer-polling'),
+        *cfg.find_config_dirs('ceilometer', 'ceilometer-polling')]
+    for path in map(pathlib.Path, paths):
+        for file in sorted(path.glob('*.conf')) if path.is_dir() else [path]:
+            try:
+                file.read_text(encoding='utf-8')
+            except UnicodeDecodeError:
+                return str(file)
+    return 'a file'
+
+
+def _see_that_it_can_be_read(path: str) -> None:
+    """oslo.config takes a file in a directory that hides it for absent.
+
+    :raises errors.ConfigurationError: when the user may not
+        see whether there is such a file
+    """
+    try:
+        os.stat(path)
+    except PermissionError as exc:
+        raise errors.ConfigurationError(
+            f'configuration: {path}: {exc.strerror}; {_HOW_TO_READ}') from exc
+    except OSError:
+        # It is not there: the defaults are in force, as for the agent.
+        pass

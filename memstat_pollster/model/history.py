@@ -1,0 +1,248 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What must be remembered of a guest between two polling cycles.
+
+No clock is read here: every time is an argument.  Two clocks come in.  Wall
+time is compared with the guest's time stamp, which QEMU takes from the host's
+wall clock; monotonic time tells how long something has been seen, whatever
+happens to the wall clock.
+"""
+
+import dataclasses
+import typing
+
+from memstat_pollster.model import stats
+
+#: virDomainRunningReason: booted on this host and running since.
+RUNNING_BOOTED: typing.Final = 1
+
+#: Reasons after which QEMU has put old numbers under a new time stamp:
+#: migrated in, restored from a save file, from a snapshot, postcopy.
+#: Measured for the first two on libvirt 9.0 and QEMU 7.2.
+REPLAYING_REASONS: typing.Final = frozenset((2, 3, 4, 10, 11))
+
+#: Reasons after which QEMU has run for longer than its guest: unpaused, woken
+#: up.  After every other one both have run alike, but for moments.
+INTERRUPTED_REASONS: typing.Final = frozenset((5, 8))
+
+#: How many changes of one guest are told as they come, and with how many
+#: readings of it each of those is made up for.  A guest that changes on and on
+#: gets a line in five hours where it is polled every five minutes.
+LINES_IN_A_ROW: typing.Final = 20
+READINGS_A_LINE: typing.Final = 60
+
+#: How far ahead of the host's clock a time stamp may be and still be now: a
+#: guest may answer while it is being read, and clocks are slewed.
+FUTURE_SLACK_S: typing.Final = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Past:
+    """What the readings up to now say of a guest's latest one, in seconds.
+
+    :ivar age_s: how old the guest's numbers are; None when it never sent any
+        or when their time stamp is not theirs (``proven`` is False)
+    :ivar held_s: for how long this time stamp has been seen, by the
+        monotonic clock; 0 when it is new
+    :ivar running_s: for how long the guest is known to have run without a
+        break or a reset; 0 at first sight, where nothing else tells
+    :ivar resumed: whether it was seen not running before that
+    :ivar reset: whether the machine was seen to be reset, as by a reboot from
+        inside: it has run for longer than its guest
+    :ivar proven: whether the time stamp can be the numbers' own.  False
+        after a restore, a migration or at first sight of a guest that was
+        not just booted, until the time stamp has moved once; and while it
+        lies in the future.
+    :ivar moved: whether the time stamp is another than at the last reading
+    """
+
+    age_s: float | None = None
+    held_s: float = 0.0
+    running_s: float = 0.0
+    resumed: bool = False
+    proven: bool = True
+    moved: bool = False
+    reset: bool = False
+
+
+@dataclasses.dataclass(slots=True)
+class _Seen:
+    domain_id: int
+    reason: int | None = None
+    running_since: float | None = None
+    stopped: bool = False
+    reset: bool = False
+    last_update_s: int | None = None
+    held_since: float = 0.0
+    read_at: float = 0.0
+    wall_at: float = 0.0
+    proven: bool = True
+
+
+class Readings:
+    """The last reading of each guest, as far as the next one needs it.
+
+    How ages survive a host clock that is stepped: the wall clock's answer is
+    kept between two bounds of the monotonic clock.  Numbers are at least as
+    old as the time their stamp has been seen (a stamp that a step back made
+    look new still goes stale), and when the stamp has moved since the last
+    reading they are at most as old as that (a step forward makes no moving
+    guest stale for longer than one cycle).  A stamp in the future, or one
+    that moved while the clock was stepped back, is not believed until it
+    moves again.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def observe(self, uuid: str, domain_id: int, reading: stats.Reading, *,
+                wall_s: float, monotonic_s: float) -> Past:
+        """Take in one reading and say what it means beside the earlier ones.
+
+        :param domain_id: libvirt's id; another one is another run of QEMU
+        :param wall_s: time of the reading, taken before it was asked for
+        :param monotonic_s: the same on the monotonic clock
+        """
+        seen = self._seen.get(uuid)
+        if seen is None or seen.domain_id != domain_id:
+            seen = self._seen[uuid] = _Seen(domain_id)
+        if not reading.running:
+            seen.running_since, seen.stopped = None, True
+            return self._stopped(seen, reading, wall_s)
+        if not reading.answered:
+            # Nothing was learnt; what is known stays known.
+            return Past(proven=seen.proven)
+        first = seen.reason is None
+        if seen.running_since is None:
+            seen.running_since = monotonic_s
+        if first:
+            # Anything but "booted" may be running on numbers of another
+            # time: it can have been restored paused and resumed since.
+            seen.proven = reading.reason == RUNNING_BOOTED
+        elif (reading.reason != seen.reason
+                and reading.reason in REPLAYING_REASONS):
+            seen.proven, seen.last_update_s = False, None
+        seen.reason = reading.reason if reading.reason is not None else 0
+
+        stamp = reading.last_update_s
+        known = seen.last_update_s
+        moved = bool(stamp and known and stamp != known)
+        if stamp != known:
+            seen.held_since = monotonic_s
+        if stamp == 0 and known:
+            # QEMU 10 and later take back what the guest sent when it is
+            # reset (virtio_balloon_reset_enter); earlier ones keep it.
+            seen.running_since, seen.reset = monotonic_s, True
+        elapsed = monotonic_s - seen.read_at
+        stepped_back = elapsed - (wall_s - seen.wall_at)
+        seen.last_update_s = stamp
+        seen.read_at, seen.wall_at = monotonic_s, wall_s
+        if moved:
+            # After a step back the stamp may be of the old clock, and so
+            # look newer than it is.
+            seen.proven = stepped_back <= FUTURE_SLACK_S
+        held = monotonic_s - seen.held_since
+        age = None
+        if stamp:
+            age = wall_s - stamp
+            if age < -FUTURE_SLACK_S:
+                seen.proven = False
+            if moved:
+                age = min(age, elapsed)
+            age = max(age, held, 0.0)
+        return Past(
+            age_s=age if seen.proven else None, held_s=held,
+            running_s=monotonic_s - seen.running_since,
+            resumed=seen.stopped, proven=seen.proven, moved=moved,
+            reset=seen.reset)
+
+    @staticmethod
+    def _stopped(seen: _Seen, reading: stats.Reading, wall_s: float) -> Past:
+        """A guest that does not run keeps the age of what it sent before."""
+        stamp = reading.last_update_s
+        if not stamp or seen.reason is None or not seen.proven:
+            return Past(proven=False)
+        return Past(age_s=max(wall_s - stamp, 0.0))
+
+    def retain(self, uuids: typing.Collection[str]) -> None:
+        """Forget every guest but these."""
+        for uuid in self._seen.keys() - set(uuids):
+            del self._seen[uuid]
+
+
+class Journal:
+    """Which verdict on which guest the operator has been told.
+
+    A verdict is told when it has held for a second reading; an immediate one
+    at once, unless something else is wrong with the guest already.  A quiet
+    one is no news: it neither is told nor changes what was.
+
+    A hostile guest must not choose how often it is written about: one that
+    has been told LINES_IN_A_ROW times is told again when READINGS_A_LINE
+    more readings have gone by, if it still is not what was told last.
+
+    :param normal: what a guest counts as until something else is told
+    :param quiet: verdicts that are never told
+    :param immediate: verdicts that are told at the first reading
+    """
+
+    def __init__(self, normal: typing.Hashable, *,
+                 quiet: typing.Collection[typing.Hashable],
+                 immediate: typing.Collection[typing.Hashable]) -> None:
+        self._normal = normal
+        self._quiet = frozenset(quiet)
+        self._immediate = frozenset(immediate)
+        self._told: dict[str, typing.Hashable] = {}
+        self._candidates: dict[str, typing.Hashable] = {}
+        #: Readings until all lines about a guest have been made up for.
+        self._debts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._told.keys() | self._candidates.keys()
+                   | self._debts.keys())
+
+    def is_news(self, uuid: str, verdict: typing.Hashable) -> bool:
+        """Take in one verdict; True when it has to be told now."""
+        debt = self._debts.pop(uuid, 0) - 1
+        if debt > 0:
+            self._debts[uuid] = debt
+        if verdict in self._quiet:
+            return False
+        told = self._told.get(uuid, self._normal)
+        if verdict == told:
+            self._candidates.pop(uuid, None)
+            return False
+        at_once = verdict in self._immediate and told == self._normal
+        if not at_once and self._candidates.get(uuid) != verdict:
+            self._candidates[uuid] = verdict
+            return False
+        debt = max(debt, 0) + READINGS_A_LINE
+        if debt > LINES_IN_A_ROW * READINGS_A_LINE:
+            return False
+        self._debts[uuid] = debt
+        self._candidates.pop(uuid, None)
+        if verdict == self._normal:
+            del self._told[uuid]
+        else:
+            self._told[uuid] = verdict
+        return True
+
+    def retain(self, uuids: typing.Collection[str]) -> None:
+        """Forget every guest but these."""
+        keep = set(uuids)
+        for book in (self._told, self._candidates, self._debts):
+            for uuid in book.keys() - keep:
+                del book[uuid]
