@@ -26,10 +26,11 @@ from ceilometer.compute.virt import inspector as in_tree_inspector
 import libvirt
 
 from benchmarks import agent
-from memstat_pollster.config import nova
 from memstat_pollster.host import inspector
 from memstat_pollster.model import domain as live_xml
 from memstat_pollster.model import history
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster import monitor
@@ -226,8 +227,8 @@ class Monitoring:
         play_libvirt({domain.UUIDString(): domain for domain in domains})
         self._monitor = monitor.Monitor(
             inspector.Inspector(URI), status.Thresholds(),
-            lambda: nova.Wanted(PERIOD_S))
-        self._cycle: monitor.Cycle | None = None
+            lambda: nova_period.Wanted(PERIOD_S))
+        self._cycle: judged.Cycle | None = None
 
     def prepare(self) -> None:
         self._cycle = None

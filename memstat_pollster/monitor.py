@@ -22,12 +22,14 @@ import logging
 import threading
 import typing
 
-from memstat_pollster.config import nova
-from memstat_pollster.host import inspector
 from memstat_pollster.model import domain as domain_xml
 from memstat_pollster.model import history
-from memstat_pollster.model import stats
+from memstat_pollster.model import journal
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
+from memstat_pollster.model import observation
 from memstat_pollster.model import status
+from memstat_pollster.model import usage
 
 # oslo.log's own is a wrapper of it, and takes as long to load as libvirt.
 LOG = logging.getLogger(__name__)
@@ -36,90 +38,6 @@ LOG = logging.getLogger(__name__)
 SUMMARISE_FROM: typing.Final = 6
 #: How many of them that line names.
 NAMES_IN_SUMMARY: typing.Final = 5
-#: The most characters of a tenant's name that a log line carries.
-NAME_LENGTH: typing.Final = 64
-
-
-def printable(text: str, length: int = NAME_LENGTH) -> str:
-    """A tenant's text as one short line without control characters.
-
-    A display name may hold newlines, terminal escapes or 10,000 characters.
-
-    :param length: the most characters of what is returned
-    """
-    safe = ''.join(character if character.isprintable()
-                   else character.encode('unicode_escape').decode('ascii')
-                   for character in text[:length])
-    if len(text) > length or len(safe) > length:
-        return safe[:length - 3] + '...'
-    return safe
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Guest:
-    """One guest, judged.
-
-    :ivar uuid: Nova's and libvirt's
-    :ivar name: libvirt's name
-    :ivar display_name: Nova's, as the tenant wrote it; None where unknown
-    :ivar reading: None when libvirt did not answer for it
-    :ivar domain: its live XML; None where that could not be had
-    :ivar verdict: status and detail
-    :ivar remedy: what to do about it, one line; None when nothing
-    :ivar age_s: how old the guest's numbers are; None when it has sent none
-        or their age is not known
-    :ivar memory: the guest's own numbers; None unless it is reporting
-    :ivar evidence: what the verdict rests on, for those who explain it; None
-        when libvirt itself did not answer.  Nothing in it but adds to the
-        rest, so it does not tell two guests apart.
-    """
-
-    uuid: str
-    name: str
-    display_name: str | None
-    reading: stats.Reading | None
-    domain: domain_xml.Domain | None
-    verdict: status.Verdict
-    remedy: str | None
-    age_s: float | None
-    memory: stats.Memory | None
-    evidence: status.Evidence | None = dataclasses.field(
-        default=None, compare=False, repr=False)
-
-    def __str__(self) -> str:
-        names = dict.fromkeys(printable(name) for name in (
-            self.display_name, self.name) if name)
-        return f"{' / '.join(names) or 'guest'} ({self.uuid})"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Cycle:
-    """All guests of the node at one time.
-
-    :ivar monotonic_s: when they were read
-    :ivar guests: by UUID; empty when ``error`` is set
-    :ivar error: why libvirt said nothing; None if it did
-    :ivar advice: what an operator can do about that; None where nothing is
-        known
-    :ivar wanted: Nova's option at that time
-    """
-
-    monotonic_s: float
-    guests: collections.abc.Mapping[str, Guest]
-    error: str | None = None
-    advice: str | None = None
-    wanted: nova.Wanted = nova.Wanted(nova.DEFAULT_PERIOD_S)
-
-    def find(self, uuid: str) -> Guest | None:
-        """A guest by UUID; unreachable when libvirt itself did not answer.
-
-        :returns: None for a guest that is not on this node (any more)
-        """
-        guest = self.guests.get(uuid)
-        if guest is not None or self.error is None:
-            return guest
-        verdict = status.judge(status.Evidence(None, trouble=self.error))
-        return Guest(uuid, '', None, None, None, verdict, None, None, None)
 
 
 class Source(typing.Protocol):
@@ -127,7 +45,7 @@ class Source(typing.Protocol):
 
     uri: str
 
-    def read(self) -> inspector.Snapshot: ...
+    def read(self) -> observation.Snapshot: ...
 
     def live_xml(self, uuids: collections.abc.Collection[str]
                  ) -> dict[str, str]: ...
@@ -151,7 +69,7 @@ class Monitor:
     """
 
     def __init__(self, source: Source, thresholds: status.Thresholds,
-                 wanted: collections.abc.Callable[[], nova.Wanted],
+                 wanted: collections.abc.Callable[[], nova_period.Wanted],
                  uptimes: Uptimes | None = None) -> None:
         self._source = source
         self._thresholds = thresholds
@@ -159,7 +77,7 @@ class Monitor:
         self._uptimes = uptimes
         self._lock = threading.Lock()
         self._readings = history.Readings()
-        self._journal = history.Journal(
+        self._journal = journal.Journal(
             status.Status.REPORTING, quiet=status.QUIET,
             immediate=status.IMMEDIATE)
         self._domains: dict[str, domain_xml.Domain] = {}
@@ -167,7 +85,7 @@ class Monitor:
         self._nova_problems: tuple[str, ...] = ()
         self._error: str | None = None
 
-    def cycle(self) -> Cycle:
+    def cycle(self) -> judged.Cycle:
         """Read, judge and remember; log what an operator has to know."""
         with self._lock:
             wanted = self._wanted()
@@ -175,15 +93,15 @@ class Monitor:
             snapshot = self._source.read()
             self._tell_error(snapshot)
             if snapshot.error is not None:
-                return Cycle(snapshot.monotonic_s, {}, snapshot.error,
+                return judged.Cycle(snapshot.monotonic_s, {}, snapshot.error,
                              snapshot.advice, wanted)
             guests = self._judge_all(snapshot, wanted)
             self._retain(snapshot.records)
             self._tell_changes(guests.values(), wanted)
-            return Cycle(snapshot.monotonic_s, guests, wanted=wanted)
+            return judged.Cycle(snapshot.monotonic_s, guests, wanted=wanted)
 
-    def _judge_all(self, snapshot: inspector.Snapshot,
-                   wanted: nova.Wanted) -> dict[str, Guest]:
+    def _judge_all(self, snapshot: observation.Snapshot,
+                   wanted: nova_period.Wanted) -> dict[str, judged.Guest]:
         """Judge by the XML that is known, then by new XML where it counts."""
         evidence: dict[str, status.Evidence] = {}
         verdicts: dict[str, status.Verdict] = {}
@@ -261,7 +179,7 @@ class Monitor:
         """New XML for these guests, parsed; or what is wrong with it."""
         try:
             documents = self._source.live_xml(uuids)
-        except inspector.ReadFailed as exc:
+        except observation.ReadFailed as exc:
             return {uuid: (self._domains.get(uuid), f'its live XML could not '
                            f'be read: {exc}') for uuid in uuids}
         found: dict[str, tuple[domain_xml.Domain | None, str | None]] = {}
@@ -279,11 +197,12 @@ class Monitor:
                               'it is not metered: %s', uuid, exc)
         return found
 
-    def _guest(self, record: inspector.Record, seen: status.Evidence,
-               verdict: status.Verdict, wanted: nova.Wanted) -> Guest:
+    def _guest(self, record: observation.Record, seen: status.Evidence,
+               verdict: status.Verdict,
+               wanted: nova_period.Wanted) -> judged.Guest:
         domain, reading = seen.domain, record.reading
         reporting = verdict.status is status.Status.REPORTING
-        return Guest(
+        return judged.Guest(
             uuid=record.uuid, name=record.name,
             display_name=domain.display_name if domain else None,
             reading=reading, domain=domain, verdict=verdict,
@@ -293,7 +212,7 @@ class Monitor:
                           else domain_xml.GuestOS.UNKNOWN),
                 uuid=record.uuid, nova_period_s=wanted.period_s),
             age_s=seen.past.age_s if reading.has_numbers else None,
-            memory=stats.memory(reading) if reporting else None,
+            memory=usage.memory(reading) if reporting else None,
             evidence=seen)
 
     def _retain(self, uuids: collections.abc.Collection[str]) -> None:
@@ -304,7 +223,7 @@ class Monitor:
             for uuid in book.keys() - set(uuids):
                 del book[uuid]
 
-    def _tell_nova(self, wanted: nova.Wanted) -> None:
+    def _tell_nova(self, wanted: nova_period.Wanted) -> None:
         if wanted.problems == self._nova_problems:
             return
         self._nova_problems = wanted.problems
@@ -316,7 +235,7 @@ class Monitor:
             LOG.info("Nova's mem_stats_period_seconds is %d s",
                      wanted.period_s)
 
-    def _tell_error(self, snapshot: inspector.Snapshot) -> None:
+    def _tell_error(self, snapshot: observation.Snapshot) -> None:
         before, self._error = self._error, snapshot.error
         if snapshot.error is not None and before is None:
             LOG.warning('libvirt at %s: %s; all guests of this node are '
@@ -325,9 +244,9 @@ class Monitor:
         elif snapshot.error is None and before is not None:
             LOG.info('libvirt at %s answers again', self._source.uri)
 
-    def _tell_changes(self, guests: collections.abc.Iterable[Guest],
-                      wanted: nova.Wanted) -> None:
-        news: dict[status.Status, list[Guest]] = {}
+    def _tell_changes(self, guests: collections.abc.Iterable[judged.Guest],
+                      wanted: nova_period.Wanted) -> None:
+        news: dict[status.Status, list[judged.Guest]] = {}
         for guest in guests:
             if self._journal.is_news(guest.uuid, guest.verdict.status):
                 news.setdefault(guest.verdict.status, []).append(guest)
@@ -344,7 +263,7 @@ class Monitor:
                         f'. Remedy: {guest.remedy}' if guest.remedy else '')
 
 
-def _level(now: status.Status, wanted: nova.Wanted) -> int:
+def _level(now: status.Status, wanted: nova_period.Wanted) -> int:
     """A guest that recovers, or that the operator has chosen: INFO."""
     if now is status.Status.REPORTING or status.is_excused(
             now, wanted.period_s):

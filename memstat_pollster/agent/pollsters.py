@@ -27,10 +27,12 @@ from oslo_log import log
 
 from memstat_pollster.agent import takeover
 from memstat_pollster.config import options
-from memstat_pollster.model import history
+from memstat_pollster.model import journal
+from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
+from memstat_pollster.model import usage
 from memstat_pollster import monitor
 from memstat_pollster import node
 
@@ -55,32 +57,32 @@ def _mib(kib: int | None) -> float | None:
 
 
 def _of_memory(field: str) -> collections.abc.Callable[
-        [monitor.Guest], float | None]:
-    def value(guest: monitor.Guest) -> float | None:
+        [judged.Guest], float | None]:
+    def value(guest: judged.Guest) -> float | None:
         return None if guest.memory is None else _mib(
             getattr(guest.memory, field))
     return value
 
 
-def _util(guest: monitor.Guest) -> float | None:
+def _util(guest: judged.Guest) -> float | None:
     return None if guest.memory is None else guest.memory.util_percent
 
 
-def _balloon(guest: monitor.Guest) -> float | None:
+def _balloon(guest: judged.Guest) -> float | None:
     """libvirt's own record; of a guest that is unreachable not always read."""
     if (guest.reading is None
             or guest.verdict.status is status.Status.UNREACHABLE):
         return None
-    return _mib(stats.balloon_kib(guest.reading))
+    return _mib(usage.balloon_kib(guest.reading))
 
 
-def _resident(guest: monitor.Guest) -> float | None:
+def _resident(guest: judged.Guest) -> float | None:
     return None if guest.reading is None else _mib(guest.reading.rss_kib)
 
 
 #: Meter -> the sample's volume, or None where there is to be no sample.
 VALUES: typing.Final[collections.abc.Mapping[
-    str, collections.abc.Callable[[monitor.Guest], float | None]]] = {
+    str, collections.abc.Callable[[judged.Guest], float | None]]] = {
         'memory': _balloon,
         'memory.usage': _of_memory('used_kib'),
         'memory.available': _of_memory('available_kib'),
@@ -95,7 +97,7 @@ VALUES: typing.Final[collections.abc.Mapping[
     }
 
 
-def metadata(meter: meters.Meter, guest: monitor.Guest) -> dict[str, str]:
+def metadata(meter: meters.Meter, guest: judged.Guest) -> dict[str, str]:
     """What a sample says beside its number.
 
     Nothing of it is the guest's or the tenant's own text.
@@ -115,7 +117,7 @@ class _Agent:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self.monitor = node.make_monitor(conf)
         # Held for a second cycle: a guest may start after discovery.
-        self._undiscovered = history.Journal(False, quiet=(), immediate=())
+        self._undiscovered = journal.Journal(False, quiet=(), immediate=())
         self._incomplete: set[str] = set()
         self._discovery = threading.Lock()
         self._discovered: set[str] = set()
@@ -152,7 +154,7 @@ class _Agent:
                       conf.compute.instance_discovery_method,
                       _why_nothing(conf, guests, error))
 
-    def tell_undiscovered(self, cycle: monitor.Cycle,
+    def tell_undiscovered(self, cycle: judged.Cycle,
                           discovered: collections.abc.Set[str]) -> None:
         """Name, once, each guest of the node that discovery leaves out."""
         if cycle.error is not None:
@@ -168,7 +170,7 @@ class _Agent:
         self._undiscovered.retain(cycle.guests)
         self._incomplete.intersection_update(cycle.guests)
 
-    def tell_incomplete(self, guest: monitor.Guest, why: Exception) -> None:
+    def tell_incomplete(self, guest: judged.Guest, why: Exception) -> None:
         """Name, once, a guest that discovery did not describe whole."""
         if guest.uuid not in self._incomplete:
             self._incomplete.add(guest.uuid)
@@ -177,7 +179,7 @@ class _Agent:
 
 
 def _why_nothing(conf: cfg.ConfigOpts,
-                 guests: collections.abc.Sequence[monitor.Guest],
+                 guests: collections.abc.Sequence[judged.Guest],
                  error: Exception | None) -> str:
     """Why discovery returns none of these guests, and what to do."""
     if conf.compute.instance_discovery_method != 'libvirt_metadata':
@@ -222,12 +224,12 @@ class _CycleOnce:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cycle: monitor.Cycle | None = None
+        self._cycle: judged.Cycle | None = None
         self._lasts_until_s = 0.0
         self._described: dict[str, ceilometer_sample.Sample] = {}
 
     def get(self, agent: _Agent, discovered: collections.abc.Set[str]
-            ) -> monitor.Cycle:
+            ) -> judged.Cycle:
         with self._lock:
             if self._cycle is None or _monotonic_s() > self._lasts_until_s:
                 self._cycle = agent.monitor.cycle()

@@ -31,8 +31,8 @@ from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli import survey
 from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import errors
-from memstat_pollster import monitor
 from memstat_pollster import node
+from memstat_pollster import text
 
 #: Entry points of this group are the commands.
 NAMESPACE: typing.Final = 'memstat_pollster.cli'
@@ -67,7 +67,7 @@ class _Harmless(logging.Formatter):
     """Lines without a terminal's control characters, whoever sent them."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return '\n'.join(monitor.printable(line, sys.maxsize)
+        return '\n'.join(text.printable(line, sys.maxsize)
                          for line in super().format(record).split('\n'))
 
 

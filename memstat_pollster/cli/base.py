@@ -20,7 +20,8 @@ from cliff import command
 
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
-from memstat_pollster import monitor
+from memstat_pollster.model import judged
+from memstat_pollster import text
 
 if typing.TYPE_CHECKING:
     from memstat_pollster.cli import application
@@ -50,7 +51,7 @@ class Command(command.Command):
         return self._epilog or ''
 
     def survey(self, wait_s: float,
-               words: collections.abc.Collection[str] = ()) -> monitor.Cycle:
+               words: collections.abc.Collection[str] = ()) -> judged.Cycle:
         """All guests of this node; see ``survey.survey``.
 
         :param words: names of the guests to be waited for; none: all
@@ -71,7 +72,7 @@ def harmless(values: tuple[typing.Any, ...],
     """A row of which no format makes a terminal's control characters."""
     if formatter in ESCAPING_FORMATS:
         return values
-    return tuple(monitor.printable(value, TEXT_LENGTH)
+    return tuple(text.printable(value, TEXT_LENGTH)
                  if isinstance(value, str) else value for value in values)
 
 

@@ -19,10 +19,10 @@ like it: by status and guest OS, where None stands for any other.
 import collections.abc
 import typing
 
-from memstat_pollster.config import nova
 from memstat_pollster.model import domain
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 
 _OS = domain.GuestOS
 _S = status.Status
@@ -105,8 +105,8 @@ _CHECK: typing.Final = (
     'virsh dommemstat {uuid}   twice, {period} s apart: last_update moves')
 
 
-def _filled(steps: Steps, guest: monitor.Guest,
-            wanted: nova.Wanted) -> list[str]:
+def _filled(steps: Steps, guest: judged.Guest,
+            wanted: nova_period.Wanted) -> list[str]:
     """The steps with this guest's UUID, and the period it has or is to have.
 
     Neither is the tenant's to choose.
@@ -116,7 +116,7 @@ def _filled(steps: Steps, guest: monitor.Guest,
         '{period}', str(period_s or wanted.period_s)) for step in steps]
 
 
-def steps(guest: monitor.Guest, wanted: nova.Wanted) -> list[str]:
+def steps(guest: judged.Guest, wanted: nova_period.Wanted) -> list[str]:
     """What to do about a guest; empty where there is nothing to be done."""
     now = guest.verdict.status
     guest_os = guest.domain.guest_os if guest.domain else None
@@ -132,6 +132,6 @@ def steps(guest: monitor.Guest, wanted: nova.Wanted) -> list[str]:
     return _filled(found, guest, wanted)
 
 
-def check(guest: monitor.Guest, wanted: nova.Wanted) -> list[str]:
+def check(guest: judged.Guest, wanted: nova_period.Wanted) -> list[str]:
     """How to see that the steps have helped; empty without steps."""
     return _filled(_CHECK, guest, wanted) if steps(guest, wanted) else []

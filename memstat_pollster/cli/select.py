@@ -16,11 +16,12 @@ import collections.abc
 import difflib
 
 from memstat_pollster.cli.output import outcome
-from memstat_pollster import monitor
+from memstat_pollster.model import judged
+from memstat_pollster import text
 
 
-def find(cycle: monitor.Cycle,
-         words: collections.abc.Iterable[str]) -> list[monitor.Guest]:
+def find(cycle: judged.Cycle,
+         words: collections.abc.Iterable[str]) -> list[judged.Guest]:
     """The guests that these words name, each once, in their order.
 
     A word is a UUID, libvirt's name or Nova's, which several may have.
@@ -28,7 +29,7 @@ def find(cycle: monitor.Cycle,
     :raises outcome.CommandFailed: when nothing has such
         a name; says which names are near
     """
-    found: dict[str, monitor.Guest] = {}
+    found: dict[str, judged.Guest] = {}
     for word in words:
         named = [guest for guest in cycle.guests.values()
                  if is_named(guest, word)]
@@ -38,7 +39,7 @@ def find(cycle: monitor.Cycle,
     return list(found.values())
 
 
-def find_one(cycle: monitor.Cycle, word: str) -> monitor.Guest:
+def find_one(cycle: judged.Cycle, word: str) -> judged.Guest:
     """The one guest that a word names.
 
     :raises outcome.CommandFailed: when there is none,
@@ -47,29 +48,29 @@ def find_one(cycle: monitor.Cycle, word: str) -> monitor.Guest:
     found = find(cycle, [word])
     if len(found) > 1:
         raise outcome.CommandFailed(
-            f'{len(found)} guests have the name {monitor.printable(word)}; '
+            f'{len(found)} guests have the name {text.printable(word)}; '
             f'name one by its UUID: '
             + ', '.join(guest.uuid for guest in found))
     return found[0]
 
 
-def is_named(guest: monitor.Guest, word: str) -> bool:
+def is_named(guest: judged.Guest, word: str) -> bool:
     """Whether a word is one of a guest's names."""
     return word in _names(guest) or word.lower() == guest.uuid
 
 
-def _names(guest: monitor.Guest) -> set[str]:
+def _names(guest: judged.Guest) -> set[str]:
     return {guest.uuid, guest.name, guest.display_name or guest.name}
 
 
-def _unknown(cycle: monitor.Cycle, word: str) -> str:
+def _unknown(cycle: judged.Cycle, word: str) -> str:
     message = ('no guest of this node is named '
-               + (monitor.printable(word) or "''"))
+               + (text.printable(word) or "''"))
     names = sorted(set().union(*map(_names, cycle.guests.values())))
     near = difflib.get_close_matches(word, names)
     if near:
         return (f'{message}; did you mean '
-                + ' or '.join(map(monitor.printable, near)) + '?')
+                + ' or '.join(map(text.printable, near)) + '?')
     if not names:
         return f'{message}: it has no guests'
     return f'{message}; "memstat-pollster status" lists its guests'

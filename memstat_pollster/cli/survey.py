@@ -31,8 +31,8 @@ from memstat_pollster.cli.output import terminal
 from memstat_pollster.config import connection_uri
 from memstat_pollster.host import inspector
 from memstat_pollster.host import processes
+from memstat_pollster.model import judged
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 from memstat_pollster import node
 
 #: How long a command waits, unless told otherwise, for what one reading
@@ -43,7 +43,7 @@ WAIT_S: typing.Final = 40.0
 SLACK_S: typing.Final = 1.0
 
 
-Concerns = collections.abc.Callable[[monitor.Guest], bool]
+Concerns = collections.abc.Callable[[judged.Guest], bool]
 MakeInspector = collections.abc.Callable[[cfg.ConfigOpts],
                                          inspector.Inspector]
 
@@ -61,7 +61,7 @@ class Node:
         self._monitor = node.make_monitor(conf, self.inspector,
                                           processes.uptimes)
 
-    def read(self) -> monitor.Cycle:
+    def read(self) -> judged.Cycle:
         """One reading, judged by what was seen before; guests by name.
 
         :raises outcome.LibvirtUnreachable: when libvirt
@@ -78,7 +78,7 @@ class Node:
                     guest.display_name or guest.name, guest.uuid))})
 
     def settle(self, wait_s: float, progress: terminal.Progress,
-               concerns: Concerns = lambda guest: True) -> monitor.Cycle:
+               concerns: Concerns = lambda guest: True) -> judged.Cycle:
         """Read, and read again as long as that can tell more of a guest.
 
         :param wait_s: no later reading is begun after that many seconds
@@ -101,7 +101,7 @@ class Node:
                     f'cannot be told by one reading')
 
 
-def due(guest: monitor.Guest) -> float | None:
+def due(guest: judged.Guest) -> float | None:
     """After how many seconds another reading tells more of a guest.
 
     A time stamp that cannot be believed yet has moved one period later, or
@@ -139,7 +139,7 @@ def opened(conf: cfg.ConfigOpts,
 def survey(conf: cfg.ConfigOpts, wait_s: float = WAIT_S,
            make_inspector: MakeInspector = node.make_inspector,
            stream: typing.TextIO | None = None,
-           concerns: Concerns = lambda guest: True) -> monitor.Cycle:
+           concerns: Concerns = lambda guest: True) -> judged.Cycle:
     """All guests of this node by name, judged as the agent judges them.
 
     :param wait_s: how long to wait at most for what one reading cannot tell

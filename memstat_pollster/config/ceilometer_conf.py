@@ -21,6 +21,7 @@ from oslo_config import cfg
 from memstat_pollster.config import connection_uri
 from memstat_pollster.config import errors
 from memstat_pollster.config import options
+from memstat_pollster import text
 
 #: The agent's file on every distribution.
 CEILOMETER_CONF = '/etc/ceilometer/ceilometer.conf'
@@ -102,12 +103,8 @@ def reason(error: Exception) -> str:
     cause = error.__context__
     if (isinstance(error, cfg.NoSuchOptError) and isinstance(cause, cfg.Error)
             and error.opt_name not in str(cause)):
-        return f'option {error.opt_name}: {_line(cause)}'
-    return _line(error)
-
-
-def _line(error: BaseException) -> str:
-    return ' '.join(str(error).split())
+        return f'option {error.opt_name}: {text.one_line(cause)}'
+    return text.one_line(error)
 
 
 def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:

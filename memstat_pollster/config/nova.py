@@ -13,38 +13,19 @@
 """Nova's mem_stats_period_seconds: what the operator wants of guests."""
 
 import collections.abc
-import dataclasses
 import glob
 import os
 import typing
 
 from oslo_config import cfg
 
+from memstat_pollster.model import nova_period
+
 GROUP: typing.Final = 'libvirt'
 NAME: typing.Final = 'mem_stats_period_seconds'
 
-#: Nova's own default (nova/conf/libvirt.py): an integer without bounds; at
-#: 0 or below Nova gives its guests no balloon device.
-DEFAULT_PERIOD_S: typing.Final = 10
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """Nova's option as its files say it.
-
-    :ivar period_s: seconds; <= 0 means statistics are switched off
-    :ivar problems: what kept a file from being used, one message each,
-        naming the file
-    :ivar source: the file that sets it; None where none does, and Nova's
-        default holds.  The same wish from another file is the same wish.
-    """
-
-    period_s: int
-    problems: tuple[str, ...] = ()
-    source: str | None = dataclasses.field(default=None, compare=False)
-
-
-def read(files: collections.abc.Sequence[str]) -> Wanted:
+def read(files: collections.abc.Sequence[str]) -> nova_period.Wanted:
     """Read the option from Nova's files; the last file that sets it wins.
 
     The order is oslo.config's: the files as given, then the ``*.conf`` files
@@ -54,7 +35,7 @@ def read(files: collections.abc.Sequence[str]) -> Wanted:
     :returns: Nova's default where no file says otherwise; a problem when
         none of the files is there.  Never raises for what is in the files.
     """
-    period, source = DEFAULT_PERIOD_S, None
+    period, source = nova_period.DEFAULT_PERIOD_S, None
     problems, seen = [], 0
     for path in _with_directories(files):
         try:
@@ -76,7 +57,7 @@ def read(files: collections.abc.Sequence[str]) -> Wanted:
     if not seen:
         problems.append('there is no ' + ' and no '.join(files) if files else
                         'no file of Nova is named')
-    return Wanted(period, tuple(problems), source)
+    return nova_period.Wanted(period, tuple(problems), source)
 
 
 def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
@@ -129,9 +110,9 @@ class Watcher:
     def __init__(self, files: collections.abc.Sequence[str]) -> None:
         self._files = tuple(files)
         self._signature: object = None
-        self._wanted = Wanted(DEFAULT_PERIOD_S)
+        self._wanted = nova_period.Wanted(nova_period.DEFAULT_PERIOD_S)
 
-    def get(self) -> Wanted:
+    def get(self) -> nova_period.Wanted:
         """The option as the files say it now."""
         signature = tuple(map(_fingerprint, _with_directories(self._files)))
         if signature != self._signature:

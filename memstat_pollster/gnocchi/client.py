@@ -19,7 +19,6 @@ import collections.abc
 import contextlib
 import dataclasses
 import datetime
-import threading
 import typing
 
 from gnocchiclient import client as gnocchi_client
@@ -28,6 +27,7 @@ from keystoneauth1 import exceptions as keystone_exceptions
 from keystoneauth1 import loading
 from oslo_config import cfg
 
+from memstat_pollster import background
 from memstat_pollster.gnocchi import definitions
 from memstat_pollster.model import meters
 
@@ -77,32 +77,6 @@ def errors(what: str) -> collections.abc.Iterator[None]:
             f'as a proxy, answered ({type(exc).__name__}: {exc})') from exc
 
 
-class _Work(threading.Thread, typing.Generic[_T]):
-    """Something that is done while somebody waits, but not for ever."""
-
-    def __init__(self, work: collections.abc.Callable[[], _T]) -> None:
-        # daemon: what hangs must not keep the command from ending.
-        super().__init__(name='memstat-gnocchi', daemon=True)
-        self._work = work
-        self._value: _T | None = None
-        self._error: GnocchiError | None = GnocchiError(
-            'asking Gnocchi ended without an answer')
-
-    def run(self) -> None:
-        try:
-            self._value, self._error = self._work(), None
-        except GnocchiError as exc:
-            self._error = exc
-
-    def result(self, seconds: float) -> _T:
-        self.join(seconds)
-        if self.is_alive():
-            raise GnocchiError(f'Gnocchi: no end of it within {seconds:g} s')
-        if self._error is not None:
-            raise self._error
-        return typing.cast(_T, self._value)
-
-
 def within(seconds: float, work: collections.abc.Callable[[], _T]) -> _T:
     """What some work with Gnocchi returns, if it does so in time.
 
@@ -112,9 +86,11 @@ def within(seconds: float, work: collections.abc.Callable[[], _T]) -> _T:
     :raises GnocchiError: the work's own; or it took longer, and is left
         behind in a thread that keeps no process from ending
     """
-    thread = _Work(work)
-    thread.start()
-    return thread.result(seconds)
+    future = background.start(work, GnocchiError(
+        'asking Gnocchi ended without an answer'), 'memstat-gnocchi')
+    if not background.is_done(future, seconds):
+        raise GnocchiError(f'Gnocchi: no end of it within {seconds:g} s')
+    return future.result()
 
 
 def connect(conf: cfg.ConfigOpts) -> gnocchi_client.Client:

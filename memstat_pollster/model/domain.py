@@ -18,6 +18,8 @@ import typing
 
 from lxml import etree
 
+from memstat_pollster import text
+
 _T = typing.TypeVar('_T')
 
 #: Nova's metadata namespaces, newest first (nova/virt/libvirt/config.py).
@@ -91,7 +93,7 @@ def parse(xml: str) -> Domain:
     try:
         root = etree.fromstring(xml.encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
-        raise InvalidDomainXML(' '.join(str(exc).split())) from exc
+        raise InvalidDomainXML(text.one_line(exc)) from exc
     if root.tag != 'domain':
         raise InvalidDomainXML(f'the root element is {root.tag!r}, '
                                f'not domain')

@@ -35,11 +35,6 @@ REPLAYING_REASONS: typing.Final = frozenset((2, 3, 4, 10, 11))
 #: up.  After every other one both have run alike, but for moments.
 INTERRUPTED_REASONS: typing.Final = frozenset((5, 8))
 
-#: How many changes of one guest are told as they come, and with how many
-#: readings of it each of those is made up for.  A guest that changes on and on
-#: gets a line in five hours where it is polled every five minutes.
-LINES_IN_A_ROW: typing.Final = 20
-READINGS_A_LINE: typing.Final = 60
 
 #: How far ahead of the host's clock a time stamp may be and still be now: a
 #: guest may answer while it is being read, and clocks are slewed.
@@ -181,68 +176,3 @@ class Readings:
         """Forget every guest but these."""
         for uuid in self._seen.keys() - set(uuids):
             del self._seen[uuid]
-
-
-class Journal:
-    """Which verdict on which guest the operator has been told.
-
-    A verdict is told when it has held for a second reading; an immediate one
-    at once, unless something else is wrong with the guest already.  A quiet
-    one is no news: it neither is told nor changes what was.
-
-    A hostile guest must not choose how often it is written about: one that
-    has been told LINES_IN_A_ROW times is told again when READINGS_A_LINE
-    more readings have gone by, if it still is not what was told last.
-
-    :param normal: what a guest counts as until something else is told
-    :param quiet: verdicts that are never told
-    :param immediate: verdicts that are told at the first reading
-    """
-
-    def __init__(self, normal: typing.Hashable, *,
-                 quiet: typing.Collection[typing.Hashable],
-                 immediate: typing.Collection[typing.Hashable]) -> None:
-        self._normal = normal
-        self._quiet = frozenset(quiet)
-        self._immediate = frozenset(immediate)
-        self._told: dict[str, typing.Hashable] = {}
-        self._candidates: dict[str, typing.Hashable] = {}
-        #: Readings until all lines about a guest have been made up for.
-        self._debts: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._told.keys() | self._candidates.keys()
-                   | self._debts.keys())
-
-    def is_news(self, uuid: str, verdict: typing.Hashable) -> bool:
-        """Take in one verdict; True when it has to be told now."""
-        debt = self._debts.pop(uuid, 0) - 1
-        if debt > 0:
-            self._debts[uuid] = debt
-        if verdict in self._quiet:
-            return False
-        told = self._told.get(uuid, self._normal)
-        if verdict == told:
-            self._candidates.pop(uuid, None)
-            return False
-        at_once = verdict in self._immediate and told == self._normal
-        if not at_once and self._candidates.get(uuid) != verdict:
-            self._candidates[uuid] = verdict
-            return False
-        debt = max(debt, 0) + READINGS_A_LINE
-        if debt > LINES_IN_A_ROW * READINGS_A_LINE:
-            return False
-        self._debts[uuid] = debt
-        self._candidates.pop(uuid, None)
-        if verdict == self._normal:
-            del self._told[uuid]
-        else:
-            self._told[uuid] = verdict
-        return True
-
-    def retain(self, uuids: typing.Collection[str]) -> None:
-        """Forget every guest but these."""
-        keep = set(uuids)
-        for book in (self._told, self._candidates, self._debts):
-            for uuid in book.keys() - keep:
-                del book[uuid]

@@ -25,6 +25,7 @@ import typing
 from memstat_pollster.model import domain as domain_xml
 from memstat_pollster.model import history
 from memstat_pollster.model import stats
+from memstat_pollster.model import usage
 
 
 #: libvirt keeps a period in a C int (virDomainMemballoonDef).
@@ -159,11 +160,11 @@ def _stale(seen: Evidence) -> str | None:
 def _invalid(seen: Evidence) -> str | None:
     if seen.reading is None:
         return None
-    return '; '.join(stats.impossible(seen.reading)) or None
+    return '; '.join(usage.impossible(seen.reading)) or None
 
 
 def _reporting(seen: Evidence) -> str:
-    lie = stats.swap_lie(seen.reading) if seen.reading else None
+    lie = usage.swap_lie(seen.reading) if seen.reading else None
     if lie:
         return f'fresh and possible, but {lie}: its swap is not published'
     return 'fresh and possible'

@@ -18,8 +18,8 @@ import time
 
 import libvirt
 
-from memstat_pollster.config import nova
 from memstat_pollster.host import inspector
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import base
@@ -41,7 +41,7 @@ class Poller(threading.Thread):
         self.reader = inspector.Inspector(uri)
         self.monitor = monitor.Monitor(
             self.reader, status.Thresholds(),
-            lambda: nova.Wanted(10))
+            lambda: nova_period.Wanted(10))
         self.cycles = []
         self._ended = threading.Event()
 

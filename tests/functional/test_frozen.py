@@ -21,8 +21,8 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster.config import nova
 from memstat_pollster.host import inspector
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import base
@@ -229,7 +229,7 @@ class TestOutages(FrozenTest):
             level=logging.INFO, format='%(levelname)s %(message)s'))
         self.reader = self.inspector()
         self.monitor = monitor.Monitor(
-            self.reader, THRESHOLDS, lambda: nova.Wanted(10))
+            self.reader, THRESHOLDS, lambda: nova_period.Wanted(10))
         self.assertEqual({'reporting'}, self.words())
 
     def words(self):

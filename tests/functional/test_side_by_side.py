@@ -22,8 +22,8 @@ from testtools import content
 
 from benchmarks import other_tools
 from benchmarks import side_by_side
-from memstat_pollster.config import nova
 from memstat_pollster.host import inspector
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import published
@@ -73,7 +73,7 @@ class TestSideBySide(published.SharedGuestsTest):
         def watch():
             return monitor.Monitor(
                 source, status.Thresholds(published.STALE_AFTER, 0.0),
-                lambda: nova.Wanted(10))
+                lambda: nova_period.Wanted(10))
 
         def words(by):
             found = by.cycle().guests

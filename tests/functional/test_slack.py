@@ -26,8 +26,8 @@ import time
 import libvirt
 from testtools import content
 
-from memstat_pollster.config import nova
 from memstat_pollster.host import inspector
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import base
@@ -128,7 +128,7 @@ class TestSlack(base.FunctionalTest):
         source = inspector.Inspector(self.node.ro_uri)
         self.addCleanup(source.close)
         watch = monitor.Monitor(source, status.Thresholds(3, 60.0),
-                                lambda: nova.Wanted(10))
+                                lambda: nova_period.Wanted(10))
         for guest in guests.values():
             guest.wait_ready()
         ended, failed = threading.Event(), []

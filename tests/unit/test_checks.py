@@ -21,10 +21,10 @@ import testtools
 from memstat_pollster.cli.commands import doctor_command
 from memstat_pollster.cli.doctor import checks
 from memstat_pollster.model import domain
+from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 
 ALL = tuple(meters.METERS)
 SOURCE = {'name': 'memstat', 'interval': 300, 'meters': ['memory']}
@@ -35,7 +35,7 @@ def outcome(check):
 
 
 def guest(number, *, period=10, model='virtio', state=1, last_update=None):
-    return monitor.Guest(
+    return judged.Guest(
         f'uuid-{number}', f'instance-{number}', None,
         stats.Reading(state=state, last_update_s=last_update),
         domain.Domain(number, f'instance-{number}', None, model, period,

@@ -25,6 +25,7 @@ from memstat_pollster.config import nova
 from memstat_pollster.config import yamlfile
 from memstat_pollster.host import inspector
 from memstat_pollster.model import meters
+from memstat_pollster.model import observation
 from tests.unit import commands
 from tests.unit import fakes
 
@@ -345,7 +346,7 @@ class TestNoLibvirt(DoctorTest):
 
     def make_inspector(self, conf):
         def refuse(uri):
-            raise inspector.ReadFailed('libvirt-python is not installed')
+            raise observation.ReadFailed('libvirt-python is not installed')
         return inspector.Inspector('test:///fake', timeout_s=2.0,
                                    opener=refuse)
 

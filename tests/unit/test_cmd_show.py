@@ -22,12 +22,12 @@ import testtools
 from memstat_pollster.cli.commands import show_command
 from memstat_pollster.cli import mending
 from memstat_pollster.cli.output import terminal
-from memstat_pollster.config import nova
 from memstat_pollster.model import domain
 from memstat_pollster.model import history
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 from tests.unit import commands
 from tests.unit import fakes
 from tests.unit import test_cmd_status
@@ -245,11 +245,11 @@ class TestEveryStatus(testtools.TestCase):
 
     def guest(self, now, guest_os=domain.GuestOS.UNKNOWN):
         seen = domain.Domain(1, 'x', None, 'virtio', 10, guest_os)
-        return monitor.Guest(fakes.uuid_of(1), 'x', None, None, seen,
+        return judged.Guest(fakes.uuid_of(1), 'x', None, None, seen,
                              status.Verdict(now, ''), None, None, None)
 
     def test_what_has_a_remedy_has_steps_and_nothing_else_does(self):
-        wanted = nova.Wanted(10)
+        wanted = nova_period.Wanted(10)
         for each in status.Status:
             for guest_os in domain.GuestOS:
                 guest = self.guest(each, guest_os)
@@ -275,7 +275,7 @@ class TestEveryStatus(testtools.TestCase):
                                           ('virtio', 10)):
                     seen = domain.Domain(1, 'x', None, balloon, period_s,
                                          domain.GuestOS.UNKNOWN)
-                    guest = monitor.Guest(
+                    guest = judged.Guest(
                         fakes.uuid_of(1), 'x', None, reading, seen,
                         status.Verdict(status.Status.STALE, ''), None, None,
                         None, status.Evidence(reading, seen, past))

@@ -17,6 +17,7 @@ import testtools
 
 from memstat_pollster.model import domain
 from memstat_pollster.model import history
+from memstat_pollster.model import journal
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from tests.unit import test_stats
@@ -509,7 +510,7 @@ class TestJournal(testtools.TestCase):
 
     def setUp(self):
         super().setUp()
-        self.journal = history.Journal('sane', quiet={'asleep', 'waking'},
+        self.journal = journal.Journal('sane', quiet={'asleep', 'waking'},
                                        immediate={'invalid'})
 
     def _told(self, *verdicts, uuid='web'):
@@ -541,14 +542,14 @@ class TestJournal(testtools.TestCase):
     def test_recovered_leaves_nothing_behind(self):
         """After as many readings as its two lines have used up."""
         self._told('invalid', 'sane', 'sane')
-        self._told(*['sane'] * 2 * history.READINGS_A_LINE)
+        self._told(*['sane'] * 2 * journal.READINGS_A_LINE)
         self.assertEqual(0, len(self.journal))
 
     def test_a_guest_that_changes_on_and_on_is_told_less_often(self):
         """Each verdict is held for as long as it takes to be told."""
         rounds = 3000
         told = self._told(*['invalid', 'sane', 'sane'] * rounds)
-        most = history.LINES_IN_A_ROW + 3 * rounds // history.READINGS_A_LINE
+        most = journal.LINES_IN_A_ROW + 3 * rounds // journal.READINGS_A_LINE
         self.assertEqual(list(range(0, 3 * 10, 3)),
                          [number for number, verdict in told
                           if verdict == 'invalid'][:10])
@@ -563,7 +564,7 @@ class TestJournal(testtools.TestCase):
         self.assertEqual(
             ['stale'],
             [verdict for _, verdict in self._told(
-                *['stale'] * (2 * history.READINGS_A_LINE))])
+                *['stale'] * (2 * journal.READINGS_A_LINE))])
 
     def test_a_guest_that_changes_on_and_on_costs_no_other_its_lines(self):
         self._told(*['invalid', 'sane', 'sane'] * 100)

@@ -19,7 +19,8 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster.host import inspector
+from memstat_pollster.host import calls
+from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from tests.unit import fakes
 
@@ -34,9 +35,9 @@ class TestRead(testtools.TestCase):
         node = fakes.Libvirt(web, off)
         snapshot = node.inspector().read()
         self.assertEqual(
-            {web.uuid: inspector.Record(web.uuid, 1, 'instance-00000001',
+            {web.uuid: observation.Record(web.uuid, 1, 'instance-00000001',
                                         stats.Reading(state=1, rss_kib=7)),
-             off.uuid: inspector.Record(off.uuid, -1, 'instance-00000002',
+             off.uuid: observation.Record(off.uuid, -1, 'instance-00000002',
                                         stats.Reading(state=5))},
             snapshot.records)
         self.assertIsNone(snapshot.error)
@@ -137,7 +138,7 @@ class TestBusyGuests(testtools.TestCase):
 
     def test_one_that_stays_busy_is_waited_for_only_once(self):
         self.assertEqual(stats.parse(self.BUSY), self.read(self.BUSY))
-        self.assertEqual(len(inspector.RETRIES_S), len(self.calls) - 2)
+        self.assertEqual(len(calls.RETRIES_S), len(self.calls) - 2)
         self.calls.clear()
         self.reader.read()
         self.assertEqual(['stats'], self.calls)
@@ -274,7 +275,7 @@ class TestFrozenGuests(testtools.TestCase):
     def test_guests_that_were_not_asked_are_tried_last(self):
         """What is known to answer is not put at risk for what is not."""
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.host.inspector.GUESTS_AT_A_TIME', 1))
+            'memstat_pollster.host.calls.GUESTS_AT_A_TIME', 1))
         self.freeze(1, 2, 3, 4, 5, 6)
         self.assertEqual([], answered(self.reader.read()))
         self.guests[1].monitor.thaw()
@@ -301,7 +302,7 @@ class TestSlowGuests(testtools.TestCase):
 
     def test_each_has_its_turn(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.host.inspector.GUESTS_AT_A_TIME', 1))
+            'memstat_pollster.host.calls.GUESTS_AT_A_TIME', 1))
         node = fakes.Libvirt(*(fakes.Domain(n, RUNNING)
                                for n in range(1, 9)))
         node.slow_s = 0.5
@@ -377,7 +378,7 @@ class TestSetPeriod(testtools.TestCase):
 
     def failure(self, refuse=None):
         return str(self.assertRaises(
-            inspector.ReadFailed, self.reader.set_period, self.web.uuid, 7,
+            observation.ReadFailed, self.reader.set_period, self.web.uuid, 7,
             refuse or self.refuse))
 
     def test_it_is_set_on_a_connection_of_its_own(self):
@@ -414,7 +415,7 @@ class TestSetPeriod(testtools.TestCase):
         frozen.monitor.freeze()
         self.node.domains[frozen.uuid] = frozen
         for uuid in (self.web.uuid, frozen.uuid):
-            self.assertRaises(inspector.ReadFailed, self.reader.set_period,
+            self.assertRaises(observation.ReadFailed, self.reader.set_period,
                               uuid, 7, self.refuse)
         self.assertEqual(2, self.reader.stuck)
         self.assertEqual('too many calls to libvirt are stuck already',
@@ -426,7 +427,7 @@ class TestSetPeriod(testtools.TestCase):
             libvirt.VIR_ERR_OPERATION_DENIED,
             'operation forbidden: read only access')
         error = self.assertRaises(
-            inspector.ReadFailed, self.reader.set_period, self.web.uuid, 7,
+            observation.ReadFailed, self.reader.set_period, self.web.uuid, 7,
             self.refuse)
         self.assertEqual(
             ('operation forbidden: read only access',
@@ -464,7 +465,7 @@ class TestLiveXML(testtools.TestCase):
         web = fakes.Domain(1, {})
         web.xml_error = fakes.libvirt_error(*BROKEN)
         error = self.assertRaises(
-            inspector.ReadFailed, fakes.Libvirt(web).inspector().live_xml,
+            observation.ReadFailed, fakes.Libvirt(web).inspector().live_xml,
             [web.uuid])
         self.assertEqual('client socket is closed', str(error))
 
@@ -475,7 +476,7 @@ class TestHost(testtools.TestCase):
         source = node.inspector()
         self.addCleanup(source.close)
         self.assertEqual(
-            inspector.Host(name='compute-7', memory_kib=65433 * 1024,
+            observation.HostFacts(name='compute-7', memory_kib=65433 * 1024,
                            libvirt=(10, 2, 3), hypervisor='QEMU',
                            hypervisor_version=(9, 1, 2)), source.host())
 
@@ -492,4 +493,4 @@ class TestHost(testtools.TestCase):
         self.addCleanup(node.thaw)
         source = node.inspector(timeout_s=0.05)
         self.addCleanup(source.close)
-        self.assertRaises(inspector.ReadFailed, source.host)
+        self.assertRaises(observation.ReadFailed, source.host)

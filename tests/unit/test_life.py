@@ -32,8 +32,8 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from memstat_pollster.config import nova
 from memstat_pollster.model import history
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.unit import fakes
@@ -253,7 +253,7 @@ class Life(stateful.RuleBasedStateMachine):
 
     def new_monitor(self):
         return monitor.Monitor(self.source, THRESHOLDS,
-                               lambda: nova.Wanted(PERIOD_S))
+                               lambda: nova_period.Wanted(PERIOD_S))
 
     @stateful.rule(polls=POLLS)
     def restart_the_agent(self, polls):

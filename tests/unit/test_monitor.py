@@ -16,11 +16,14 @@ import fixtures
 import libvirt
 import testtools
 
-from memstat_pollster.config import nova
-from memstat_pollster.host import inspector
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
+from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
+from memstat_pollster.model import usage
 from memstat_pollster import monitor
+from memstat_pollster import text
 from tests.unit import fakes
 
 EPOCH = 1_800_000_000
@@ -41,10 +44,10 @@ class Source:
 
     def read(self):
         if self.error is not None:
-            return inspector.Snapshot(EPOCH + self.now, self.now, {},
+            return observation.Snapshot(EPOCH + self.now, self.now, {},
                                       self.error)
-        return inspector.Snapshot(EPOCH + self.now, self.now, {
-            uuid: inspector.Record(uuid, domain.ID(), domain.name(),
+        return observation.Snapshot(EPOCH + self.now, self.now, {
+            uuid: observation.Record(uuid, domain.ID(), domain.name(),
                                    stats.parse(domain.record))
             for uuid, domain in self.domains.items()})
 
@@ -53,7 +56,7 @@ class Source:
             self.before_xml()
         self.fetched += uuids
         if self.xml_error is not None:
-            raise inspector.ReadFailed(self.xml_error)
+            raise observation.ReadFailed(self.xml_error)
         return {uuid: self.domains[uuid].XMLDesc(0) for uuid in uuids
                 if uuid in self.domains}
 
@@ -63,7 +66,7 @@ class MonitorTest(testtools.TestCase):
         super().setUp()
         self.logger = self.useFixture(fixtures.FakeLogger(
             level=logging.INFO, format='%(levelname)s %(message)s'))
-        self.wanted = nova.Wanted(10)
+        self.wanted = nova_period.Wanted(10)
         self.told = 0
 
     def make(self, *domains):
@@ -94,14 +97,14 @@ class TestGuest(MonitorTest):
         web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
         self.make(web)
         cycle = self.cycle()
-        self.assertEqual({web.uuid: monitor.Guest(
+        self.assertEqual({web.uuid: judged.Guest(
             uuid=web.uuid, name='instance-00000001', display_name='web',
             reading=stats.parse(web.record),
             domain=cycle.guests[web.uuid].domain,
             verdict=status.Verdict(status.Status.REPORTING,
                                    'fresh and possible'),
             remedy=None, age_s=2.0,
-            memory=stats.Memory(
+            memory=usage.Memory(
                 available_kib=501760, used_kib=239616, source='usable',
                 usable_kib=262144, unused_kib=131072, swap_in_kib=3072,
                 swap_out_kib=5120))}, cycle.guests)
@@ -350,7 +353,7 @@ class TestWhatIsSaid(MonitorTest):
             f'({web.uuid}): reporting: fresh and possible'], self.said())
 
     def test_what_the_operator_has_switched_off_is_no_warning(self):
-        self.wanted = nova.Wanted(0)
+        self.wanted = nova_period.Wanted(0)
         web = fakes.Domain(1, {'state.state': 1, 'balloon.rss': 5,
                                'balloon.maximum': 7}, model='none')
         self.make(web)
@@ -397,15 +400,15 @@ class TestWhatIsSaid(MonitorTest):
 
     def test_a_problem_with_novas_files_is_said_once_and_its_end(self):
         self.make()
-        self.wanted = nova.Wanted(10, ('/etc/nova/nova.conf cannot be read: '
-                                       'Permission denied',))
+        self.wanted = nova_period.Wanted(10, (
+            '/etc/nova/nova.conf cannot be read: Permission denied',))
         self.cycle()
         self.cycle()
         self.assertEqual([
             "WARNING Nova's mem_stats_period_seconds is taken to be 10 s, "
             'because /etc/nova/nova.conf cannot be read: Permission denied '
             '(option [memstat]nova_config_files)'], self.said())
-        self.wanted = nova.Wanted(30)
+        self.wanted = nova_period.Wanted(30)
         self.cycle()
         self.assertEqual(["INFO Nova's mem_stats_period_seconds is 30 s"],
                          self.said())
@@ -520,12 +523,12 @@ class TestUptimes(MonitorTest):
 
 class TestPrintable(testtools.TestCase):
     def test_short_and_plain_text_stays(self):
-        self.assertEqual('Büro <1>', monitor.printable('Büro <1>'))
+        self.assertEqual('Büro <1>', text.printable('Büro <1>'))
 
     def test_control_and_direction_characters_are_escaped(self):
         self.assertEqual('a\\x1b[31m\\n\\u202eb',
-                         monitor.printable('a\x1b[31m\n\u202eb'))
+                         text.printable('a\x1b[31m\n\u202eb'))
 
     def test_long_text_is_cut(self):
-        self.assertEqual('A' * 61 + '...', monitor.printable('A' * 65))
-        self.assertEqual('A' * 64, monitor.printable('A' * 64))
+        self.assertEqual('A' * 61 + '...', text.printable('A' * 65))
+        self.assertEqual('A' * 64, text.printable('A' * 64))

@@ -19,6 +19,7 @@ from oslo_config import cfg
 import testtools
 
 from memstat_pollster.config import nova
+from memstat_pollster.model import nova_period
 
 NOBODY = 65534
 
@@ -54,7 +55,7 @@ class TestRead(_Case):
 
     def _assert_default_because(self, start):
         """Nova's default, and one problem that begins like this."""
-        self._assert_period_though(nova.DEFAULT_PERIOD_S, start)
+        self._assert_period_though(nova_period.DEFAULT_PERIOD_S, start)
 
     def _assert_period_though(self, period_s, start):
         wanted = nova.read(self.files)
@@ -70,33 +71,34 @@ class TestRead(_Case):
         for value in (1, 10, 600, 0, -1):
             self._write('nova.conf', _option(value))
             said[value] = nova.read(self.files)
-        self.assertEqual({value: nova.Wanted(value) for value in said}, said)
+        self.assertEqual(
+            {value: nova_period.Wanted(value) for value in said}, said)
 
     def test_a_file_that_does_not_set_it_means_novas_default(self):
         self._write('nova.conf', '[libvirt]\nvirt_type = qemu\n')
-        self.assertEqual(nova.Wanted(10), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(10), nova.read(self.files))
 
     def test_the_option_of_another_group_is_another_option(self):
         self._write('nova.conf', '[DEFAULT]\nmem_stats_period_seconds = 3\n')
-        self.assertEqual(nova.Wanted(10), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(10), nova.read(self.files))
 
     def test_no_file_there_is_a_problem_that_names_them_all(self):
         self.assertEqual(
-            nova.Wanted(10, (f'there is no {self.files[0]} and no '
+            nova_period.Wanted(10, (f'there is no {self.files[0]} and no '
                              f'{self.files[1]}',)),
             nova.read(self.files))
 
     def test_no_file_named_is_a_problem(self):
-        self.assertEqual(nova.Wanted(10, ('no file of Nova is named',)),
+        self.assertEqual(nova_period.Wanted(10, ('no file of Nova is named',)),
                          nova.read([]))
 
     def test_one_file_there_is_enough(self):
         self._write('nova-compute.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(7), nova.read(self.files))
 
     def test_a_directory_of_files_alone_is_enough(self):
         self._write('nova.conf.d/10.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(7), nova.read(self.files))
 
     def test_it_is_known_which_file_sets_it(self):
         self._write('nova.conf', '[libvirt]\n')
@@ -109,13 +111,13 @@ class TestRead(_Case):
     def test_a_link_to_nowhere_is_no_file(self):
         self.nova_conf.symlink_to(self.etc / 'gone')
         self.assertEqual(
-            nova.Wanted(10, (f'there is no {self.nova_conf}',)),
+            nova_period.Wanted(10, (f'there is no {self.nova_conf}',)),
             nova.read(self.files[:1]))
 
     def test_a_path_below_a_file_is_no_file(self):
         self._write('nova.conf', _option(7))
         path = str(self.nova_conf / 'nova.conf')
-        self.assertEqual(nova.Wanted(10, (f'there is no {path}',)),
+        self.assertEqual(nova_period.Wanted(10, (f'there is no {path}',)),
                          nova.read([path]))
 
     def test_a_link_that_goes_in_a_circle_cannot_be_read(self):
@@ -126,7 +128,7 @@ class TestRead(_Case):
         self._write('nova.conf', _option(7)).chmod(0o000)
         self._without_rights()
         self.assertEqual(
-            nova.Wanted(10, (f'{self.nova_conf} cannot be read: '
+            nova_period.Wanted(10, (f'{self.nova_conf} cannot be read: '
                              f'Permission denied',)),
             nova.read(self.files))
 
@@ -137,7 +139,8 @@ class TestRead(_Case):
         self.addCleanup(path.parent.chmod, 0o755)
         self._without_rights()
         self.assertEqual(
-            nova.Wanted(10, (f'{path} cannot be read: Permission denied',)),
+            nova_period.Wanted(10, (
+                f'{path} cannot be read: Permission denied',)),
             nova.read([str(path)]))
 
     def test_a_directory_of_files_that_may_not_be_listed(self):
@@ -147,15 +150,15 @@ class TestRead(_Case):
         self.addCleanup(directory.chmod, 0o755)
         self._without_rights()
         self.assertEqual(
-            nova.Wanted(7, (f'{directory} cannot be read: '
+            nova_period.Wanted(7, (f'{directory} cannot be read: '
                             f'Permission denied',)),
             nova.read(self.files))
 
     def test_a_directory_in_place_of_a_file(self):
         self.nova_conf.mkdir()
         self.assertEqual(
-            nova.Wanted(10, (f'{self.nova_conf} cannot be read: it is a '
-                             f'directory',)),
+            nova_period.Wanted(10, (
+                f'{self.nova_conf} cannot be read: it is a directory',)),
             nova.read(self.files))
 
     def test_a_broken_file(self):
@@ -200,7 +203,7 @@ class TestRead(_Case):
         self.useFixture(fixtures.EnvironmentVariable(
             'OS_LIBVIRT__MEM_STATS_PERIOD_SECONDS', '77'))
         self._write('nova.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(7), nova.read(self.files))
 
 
 class TestOrder(_Case):
@@ -219,7 +222,7 @@ class TestOrder(_Case):
         return conf.libvirt.mem_stats_period_seconds
 
     def _assert_period(self, period_s):
-        self.assertEqual(nova.Wanted(period_s), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(period_s), nova.read(self.files))
         self.assertEqual(period_s, self._novas_own_reading())
 
     def test_within_a_file(self):
@@ -266,7 +269,7 @@ class TestOrder(_Case):
         self.files = [str(self.etc / 'nova[1].conf')]
         self._write('nova[1].conf.d/10.conf', _option(9))
         self._write('nova1.conf.d/10.conf', _option(8))
-        self.assertEqual(nova.Wanted(9), nova.read(self.files))
+        self.assertEqual(nova_period.Wanted(9), nova.read(self.files))
 
 
 class TestWatcher(_Case):
@@ -278,51 +281,51 @@ class TestWatcher(_Case):
     def test_says_the_same_as_long_as_nothing_changes(self):
         self._write('nova.conf', _option(7))
         first = self.watcher.get()
-        self.assertEqual(nova.Wanted(7), first)
+        self.assertEqual(nova_period.Wanted(7), first)
         self.assertIs(first, self.watcher.get())
 
     def test_notices_a_change(self):
         self._write('nova.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
         self._write('nova.conf', _option(610))
-        self.assertEqual(nova.Wanted(610), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(610), self.watcher.get())
 
     def test_notices_a_change_of_the_same_length(self):
         self._write('nova.conf', _option(7))
         os.utime(self.nova_conf, (1795451932, 1795451932))
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
         self._write('nova.conf', _option(8))
         os.utime(self.nova_conf, (1795451933, 1795451933))
-        self.assertEqual(nova.Wanted(8), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(8), self.watcher.get())
 
     def test_notices_a_file_put_in_its_place(self):
         """As configuration management does, keeping even the time."""
         self._write('nova.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
         kept = self.nova_conf.stat()
         new = self._write('new', _option(8))
         os.utime(new, ns=(kept.st_atime_ns, kept.st_mtime_ns))
         new.replace(self.nova_conf)
-        self.assertEqual(nova.Wanted(8), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(8), self.watcher.get())
 
     def test_notices_that_a_file_appears_and_goes(self):
-        nothing = nova.Wanted(10, (f'there is no {self.files[0]} and no '
-                                   f'{self.files[1]}',))
+        nothing = nova_period.Wanted(10, (
+            f'there is no {self.files[0]} and no {self.files[1]}',))
         self.assertEqual(nothing, self.watcher.get())
         self._write('nova-compute.conf', _option(8))
-        self.assertEqual(nova.Wanted(8), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(8), self.watcher.get())
         self.compute_conf.unlink()
         self.assertEqual(nothing, self.watcher.get())
 
     def test_notices_a_change_in_a_directory_of_files(self):
         self._write('nova.conf', _option(7))
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
         path = self._write('nova.conf.d/10.conf', _option(8))
-        self.assertEqual(nova.Wanted(8), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(8), self.watcher.get())
         self._write('nova.conf.d/10.conf', _option(911))
-        self.assertEqual(nova.Wanted(911), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(911), self.watcher.get())
         path.unlink()
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
 
     def test_notices_that_a_file_may_be_read_now(self):
         """An operator who was told so changes its mode, not its text."""
@@ -333,11 +336,11 @@ class TestWatcher(_Case):
             os.chown(self.nova_conf, NOBODY, NOBODY)
         self._without_rights()
         self.assertEqual(
-            nova.Wanted(10, (f'{self.nova_conf} cannot be read: '
+            nova_period.Wanted(10, (f'{self.nova_conf} cannot be read: '
                              f'Permission denied',)),
             self.watcher.get())
         self.nova_conf.chmod(0o600)
-        self.assertEqual(nova.Wanted(7), self.watcher.get())
+        self.assertEqual(nova_period.Wanted(7), self.watcher.get())
 
     def test_notices_that_a_directory_may_be_searched_now(self):
         path = self._write('private/nova.conf', _option(7))
@@ -348,14 +351,15 @@ class TestWatcher(_Case):
         self._without_rights()
         watcher = nova.Watcher([str(path)])
         self.assertEqual(
-            nova.Wanted(10, (f'{path} cannot be read: Permission denied',)),
+            nova_period.Wanted(10, (
+                f'{path} cannot be read: Permission denied',)),
             watcher.get())
         private.chmod(0o755)
-        self.assertEqual(nova.Wanted(7), watcher.get())
+        self.assertEqual(nova_period.Wanted(7), watcher.get())
 
     def test_a_list_changed_by_its_owner_changes_nothing(self):
         self._write('nova.conf', _option(7))
         files = list(self.files)
         watcher = nova.Watcher(files)
         files.clear()
-        self.assertEqual(nova.Wanted(7), watcher.get())
+        self.assertEqual(nova_period.Wanted(7), watcher.get())

@@ -16,10 +16,10 @@ import datetime
 import testtools
 
 from memstat_pollster.cli.report import page
-from memstat_pollster.config import nova
 from memstat_pollster.model import meters
-from memstat_pollster.model import stats
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
+from memstat_pollster.model import usage
 from memstat_pollster import monitor
 from tests.unit import fakes
 
@@ -29,7 +29,7 @@ HOST = page.Host('compute-7', 64 * 1024**2,
 
 
 def memory(**changes):
-    return stats.Memory(**{
+    return usage.Memory(**{
         'available_kib': 4000, 'used_kib': 1500, 'source': 'usable',
         'usable_kib': 2500, 'unused_kib': 700, 'swap_in_kib': None,
         'swap_out_kib': None, **changes})
@@ -42,7 +42,7 @@ def cycle(*domains, error=None):
         libvirt.open_errors = [fakes.libvirt_error(38, error)] * 2
     source = libvirt.inspector()
     found = monitor.Monitor(source, status.Thresholds(3, 0.0),
-                            lambda: nova.Wanted(10)).cycle()
+                            lambda: nova_period.Wanted(10)).cycle()
     source.close()
     return found
 

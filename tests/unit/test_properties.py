@@ -33,8 +33,10 @@ import testtools
 from memstat_pollster.config import nova
 from memstat_pollster.model import domain
 from memstat_pollster.model import history
+from memstat_pollster.model import journal
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
+from memstat_pollster.model import usage
 
 EXAMPLES = int(os.environ.get('MEMSTAT_EXAMPLES', '3000'))
 
@@ -226,7 +228,7 @@ class TestJudgement(testtools.TestCase):
         """Published is only what is the guest's own, recent and possible."""
         if verdict.status is not status.Status.REPORTING:
             return
-        self.assertIsNotNone(stats.memory(seen.reading))
+        self.assertIsNotNone(usage.memory(seen.reading))
         self.assertTrue(seen.reading.running)
         self.assertTrue(seen.domain.has_balloon)
         self.assertGreater(seen.domain.period_s, 0)
@@ -257,14 +259,14 @@ class TestNumbers(testtools.TestCase):
         for value in dataclasses.astuple(reading):
             self.assertTrue(value is None
                             or (type(value) is int and value >= 0), value)
-        problems = stats.impossible(reading)
-        lies = [*problems, stats.swap_lie(reading) or 'none']
+        problems = usage.impossible(reading)
+        lies = [*problems, usage.swap_lie(reading) or 'none']
         self.assertEqual([[lie] for lie in lies], [_lines(lie)
                                                    for lie in lies])
-        balloon = stats.balloon_kib(reading)
+        balloon = usage.balloon_kib(reading)
         self.assertTrue(
             balloon is None or 0 < balloon <= record['balloon.maximum'])
-        memory = stats.memory(reading)
+        memory = usage.memory(reading)
         self.assertEqual(bool(problems), memory is None)
         if memory is not None:
             self._check_memory(record, memory)
@@ -300,14 +302,14 @@ class TestNews(testtools.TestCase):
         max_size=24))
     def test_nothing_is_told_twice_running_and_nothing_quiet_at_all(
             self, verdicts):
-        journal = history.Journal(
+        told_once = journal.Journal(
             status.Status.REPORTING, quiet=status.QUIET,
             immediate=status.IMMEDIATE)
         told = {'web': [status.Status.REPORTING],
                 'db': [status.Status.REPORTING]}
         for uuid, each in verdicts:
             before = told[uuid][-1]
-            if journal.is_news(uuid, each):
+            if told_once.is_news(uuid, each):
                 told[uuid].append(each)
             if (each in status.IMMEDIATE
                     and before is status.Status.REPORTING):
@@ -318,8 +320,8 @@ class TestNews(testtools.TestCase):
                                                  strict=False)
                      if each is after])
             self.assertEqual(set(), status.QUIET & set(lines))
-        journal.retain([])
-        self.assertEqual(0, len(journal))
+        told_once.retain([])
+        self.assertEqual(0, len(told_once))
 
 
 XML_PIECES = st.sampled_from((

@@ -25,6 +25,7 @@ import typing
 import testtools
 
 from memstat_pollster.model import stats
+from memstat_pollster.model import usage
 
 
 class Recording(typing.NamedTuple):
@@ -359,13 +360,13 @@ READINGS = {
 
 NO_NUMBERS = ('no total memory (available)',)
 
-HEALTHY_MEMORY = stats.Memory(
+HEALTHY_MEMORY = usage.Memory(
     available_kib=223632, used_kib=24780, source='usable',
     usable_kib=198852, unused_kib=195680, swap_in_kib=0, swap_out_kib=0)
-RESTORED_MEMORY = stats.Memory(
+RESTORED_MEMORY = usage.Memory(
     available_kib=125328, used_kib=22272, source='usable',
     usable_kib=103056, unused_kib=98152, swap_in_kib=0, swap_out_kib=0)
-NO_PERIOD_MEMORY = stats.Memory(
+NO_PERIOD_MEMORY = usage.Memory(
     available_kib=158096, used_kib=23360, source='usable',
     usable_kib=134736, unused_kib=130468, swap_in_kib=0, swap_out_kib=0)
 
@@ -376,13 +377,13 @@ WORTH = {
     'model none': NO_NUMBERS,
     'never reported': NO_NUMBERS,
     'Windows without blnsvr': NO_NUMBERS,
-    'Linux before 4.6': stats.Memory(
+    'Linux before 4.6': usage.Memory(
         available_kib=500000, used_kib=200000, source='unused',
         usable_kib=None, unused_kib=300000, swap_in_kib=0, swap_out_kib=0),
-    'Linux before 4.16': stats.Memory(
+    'Linux before 4.16': usage.Memory(
         available_kib=500001, used_kib=99998, source='usable',
         usable_kib=400003, unused_kib=300002, swap_in_kib=0, swap_out_kib=0),
-    'free and caches only': stats.Memory(
+    'free and caches only': usage.Memory(
         available_kib=500001, used_kib=99996, source='caches',
         usable_kib=None, unused_kib=300002, swap_in_kib=0, swap_out_kib=0),
     'Linux before 4.11, at its start': NO_NUMBERS,
@@ -418,7 +419,7 @@ WORTH = {
         'usable 700000 KiB is more than available 500000 KiB',),
     'caches alone': NO_NUMBERS,
     # The usage is right all the same; only the swap is not published.
-    'swap of 2**54 KiB': stats.Memory(
+    'swap of 2**54 KiB': usage.Memory(
         available_kib=500000, used_kib=250000, source='usable',
         usable_kib=250000, unused_kib=200000, swap_in_kib=None,
         swap_out_kib=None),
@@ -538,40 +539,40 @@ class TestReading(testtools.TestCase):
 class TestUsed(testtools.TestCase):
 
     def test_is_what_is_not_usable(self):
-        self.assertEqual((1320374, 'usable'), stats.used(HONEST))
+        self.assertEqual((1320374, 'usable'), usage.used(HONEST))
 
     def test_without_usable_is_what_is_neither_free_nor_cache(self):
         self.assertEqual((1580335, 'caches'),
-                         stats.used(_but(usable_kib=None)))
+                         usage.used(_but(usable_kib=None)))
 
     def test_without_caches_either_is_what_is_not_free(self):
         self.assertEqual(
             (2520386, 'unused'),
-            stats.used(_but(usable_kib=None, disk_caches_kib=None)))
+            usage.used(_but(usable_kib=None, disk_caches_kib=None)))
 
     def test_usable_is_enough(self):
         self.assertEqual(
             (1320374, 'usable'),
-            stats.used(_but(unused_kib=None, disk_caches_kib=None)))
+            usage.used(_but(unused_kib=None, disk_caches_kib=None)))
 
     def test_nothing_usable_is_a_number_and_not_a_missing_one(self):
-        self.assertEqual((4030413, 'usable'), stats.used(_but(usable_kib=0)))
+        self.assertEqual((4030413, 'usable'), usage.used(_but(usable_kib=0)))
 
     def test_no_caches_at_all_is_a_number_and_not_a_missing_one(self):
         self.assertEqual(
             (2520386, 'caches'),
-            stats.used(_but(usable_kib=None, disk_caches_kib=0)))
+            usage.used(_but(usable_kib=None, disk_caches_kib=0)))
 
     def test_nothing_is_known_without_the_fields_it_needs(self):
         self.assertEqual(
             [(None, None)] * 3,
-            [stats.used(_but(available_kib=None)),
-             stats.used(_but(usable_kib=None, unused_kib=None)),
-             stats.used(stats.Reading())])
+            [usage.used(_but(available_kib=None)),
+             usage.used(_but(usable_kib=None, unused_kib=None)),
+             usage.used(stats.Reading())])
 
     def test_a_lie_shows_as_less_than_nothing(self):
         self.assertEqual((-5, 'usable'),
-                         stats.used(_but(usable_kib=4030418)))
+                         usage.used(_but(usable_kib=4030418)))
 
 
 class TestWorth(testtools.TestCase):
@@ -579,32 +580,32 @@ class TestWorth(testtools.TestCase):
 
     def test_every_recorded_answer_is_memory_or_told_impossible(self):
         self.assertEqual(
-            WORTH, {name: (stats.impossible(reading)
-                           or stats.memory(reading))
+            WORTH, {name: (usage.impossible(reading)
+                           or usage.memory(reading))
                     for name, reading in READINGS.items()})
 
     def test_what_is_impossible_is_no_memory(self):
         self.assertEqual(
             {name: None for name, worth in WORTH.items()
              if isinstance(worth, tuple)},
-            {name: stats.memory(reading)
+            {name: usage.memory(reading)
              for name, reading in READINGS.items()
-             if stats.impossible(reading)})
+             if usage.impossible(reading)})
 
     def test_an_honest_guest_keeps_every_number_in_its_place(self):
-        self.assertEqual((), stats.impossible(HONEST))
+        self.assertEqual((), usage.impossible(HONEST))
         self.assertEqual(
-            stats.Memory(available_kib=4030413, used_kib=1320374,
+            usage.Memory(available_kib=4030413, used_kib=1320374,
                          source='usable', usable_kib=2710039,
                          unused_kib=1510027, swap_in_kib=7013,
                          swap_out_kib=9029),
-            stats.memory(HONEST))
+            usage.memory(HONEST))
 
     def test_the_bounds_themselves_are_possible(self):
         """A page of memory; all of what the machine has; all of it free."""
         self.assertEqual(
             [(), (), (), ()],
-            [stats.impossible(reading) for reading in (
+            [usage.impossible(reading) for reading in (
                 stats.Reading(maximum_kib=8192, available_kib=4,
                               unused_kib=3),
                 _but(available_kib=8388608),
@@ -614,20 +615,20 @@ class TestWorth(testtools.TestCase):
     def test_total_alone_says_nothing_of_use(self):
         self.assertEqual(
             ('neither usable nor unused memory',),
-            stats.impossible(stats.Reading(maximum_kib=8388608,
+            usage.impossible(stats.Reading(maximum_kib=8388608,
                                            available_kib=4030413)))
 
     def test_total_and_caches_say_nothing_of_use(self):
         self.assertEqual(
             ('neither usable nor unused memory',),
-            stats.impossible(stats.Reading(
+            usage.impossible(stats.Reading(
                 maximum_kib=8388608, available_kib=4030413,
                 disk_caches_kib=940051)))
 
     def test_any_other_field_alone_has_no_total(self):
         self.assertEqual(
             [NO_NUMBERS] * 3,
-            [stats.impossible(stats.Reading(maximum_kib=8388608,
+            [usage.impossible(stats.Reading(maximum_kib=8388608,
                                             **{field: 940051}))
              for field in ('unused_kib', 'usable_kib', 'disk_caches_kib')])
 
@@ -635,8 +636,8 @@ class TestWorth(testtools.TestCase):
         reading = _but(maximum_kib=None)
         self.assertEqual(
             ('libvirt gave no balloon.maximum to check against',),
-            stats.impossible(reading))
-        self.assertIsNone(stats.memory(reading))
+            usage.impossible(reading))
+        self.assertIsNone(usage.memory(reading))
 
     def test_free_memory_and_caches_may_not_exceed_the_total_together(self):
         """Where nothing is used up, each for itself below the total."""
@@ -644,19 +645,19 @@ class TestWorth(testtools.TestCase):
         self.assertEqual(
             ('unused 3090363 KiB and disk_caches 940051 KiB are together '
              'more than available 4030413 KiB',),
-            stats.impossible(reading))
-        self.assertEqual((-1, 'caches'), stats.used(reading))
-        self.assertIsNone(stats.memory(reading))
+            usage.impossible(reading))
+        self.assertEqual((-1, 'caches'), usage.used(reading))
+        self.assertIsNone(usage.memory(reading))
 
     def test_caches_over_the_total_are_told_even_if_nothing_uses_them(self):
         self.assertEqual(
             ('disk_caches 4030414 KiB is more than available 4030413 KiB',),
-            stats.impossible(_but(disk_caches_kib=4030414)))
+            usage.impossible(_but(disk_caches_kib=4030414)))
 
     def test_a_balloon_that_holds_all_memory_is_told(self):
         self.assertEqual(('current 0 KiB is no memory at all',),
-                         stats.impossible(_but(current_kib=0)))
-        self.assertEqual((), stats.impossible(_but(current_kib=1)))
+                         usage.impossible(_but(current_kib=0)))
+        self.assertEqual((), usage.impossible(_but(current_kib=1)))
 
     def test_all_that_is_impossible_is_told(self):
         self.assertEqual(
@@ -665,7 +666,7 @@ class TestWorth(testtools.TestCase):
              'usable 8388613 KiB is more than available 8388611 KiB',
              'unused 8388617 KiB is more than available 8388611 KiB',
              'disk_caches 8388619 KiB is more than available 8388611 KiB'),
-            stats.impossible(_but(
+            usage.impossible(_but(
                 available_kib=8388611, usable_kib=8388613,
                 unused_kib=8388617, disk_caches_kib=8388619)))
 
@@ -673,7 +674,7 @@ class TestWorth(testtools.TestCase):
 class TestUtil(testtools.TestCase):
 
     def test_is_used_memory_in_percent_of_the_total(self):
-        memory = stats.Memory(
+        memory = usage.Memory(
             available_kib=8000, used_kib=3000, source='usable',
             usable_kib=5000, unused_kib=1000, swap_in_kib=None,
             swap_out_kib=None)
@@ -683,32 +684,32 @@ class TestUtil(testtools.TestCase):
 class TestSwap(testtools.TestCase):
 
     def test_an_honest_guest_tells_no_lie(self):
-        self.assertIsNone(stats.swap_lie(HONEST))
+        self.assertIsNone(usage.swap_lie(HONEST))
 
     def test_a_null_from_wmi_is_told_and_costs_swap_only(self):
         self.assertEqual(
             'swap_in 18014398509481983 KiB and swap_out 18014398509481983 '
             'KiB cannot be true',
-            stats.swap_lie(READINGS['swap of 2**54 KiB']))
+            usage.swap_lie(READINGS['swap of 2**54 KiB']))
 
     def test_one_lie_costs_both_counters(self):
         reading = _but(swap_out_kib=2**54)
         self.assertEqual('swap_out 18014398509481984 KiB cannot be true',
-                         stats.swap_lie(reading))
+                         usage.swap_lie(reading))
         self.assertEqual(
-            stats.Memory(available_kib=4030413, used_kib=1320374,
+            usage.Memory(available_kib=4030413, used_kib=1320374,
                          source='usable', usable_kib=2710039,
                          unused_kib=1510027, swap_in_kib=None,
                          swap_out_kib=None),
-            stats.memory(reading))
+            usage.memory(reading))
 
     def test_an_exbibyte_is_the_most_that_is_believed(self):
-        self.assertIsNone(stats.swap_lie(_but(swap_in_kib=2**50)))
+        self.assertIsNone(usage.swap_lie(_but(swap_in_kib=2**50)))
         self.assertEqual('swap_in 1125899906842625 KiB cannot be true',
-                         stats.swap_lie(_but(swap_in_kib=2**50 + 1)))
+                         usage.swap_lie(_but(swap_in_kib=2**50 + 1)))
 
     def test_one_counter_alone_is_none(self):
-        memory = stats.memory(_but(swap_in_kib=None))
+        memory = usage.memory(_but(swap_in_kib=None))
         self.assertEqual((None, None),
                          (memory.swap_in_kib, memory.swap_out_kib))
 
@@ -716,21 +717,21 @@ class TestSwap(testtools.TestCase):
 class TestBalloon(testtools.TestCase):
 
     def test_is_what_the_guest_was_given(self):
-        self.assertEqual(4194304, stats.balloon_kib(HONEST))
+        self.assertEqual(4194304, usage.balloon_kib(HONEST))
 
     def test_may_be_all_that_the_guest_can_have(self):
-        self.assertEqual(262144, stats.balloon_kib(READINGS['healthy']))
+        self.assertEqual(262144, usage.balloon_kib(READINGS['healthy']))
 
     def test_a_guest_that_wrote_nonsense_into_its_register_has_none(self):
         """QEMU's event carried the lie into libvirt's record."""
         reading = READINGS['actual of 2**64 bytes']
         self.assertEqual(18014381330137092, reading.current_kib)
-        self.assertIsNone(stats.balloon_kib(reading))
+        self.assertIsNone(usage.balloon_kib(reading))
 
     def test_nothing_missing_or_over_the_maximum_is_said(self):
         self.assertEqual(
             [None] * 4,
-            [stats.balloon_kib(_but(current_kib=None)),
-             stats.balloon_kib(_but(current_kib=0)),
-             stats.balloon_kib(_but(current_kib=8388609)),
-             stats.balloon_kib(_but(maximum_kib=None))])
+            [usage.balloon_kib(_but(current_kib=None)),
+             usage.balloon_kib(_but(current_kib=0)),
+             usage.balloon_kib(_but(current_kib=8388609)),
+             usage.balloon_kib(_but(maximum_kib=None))])

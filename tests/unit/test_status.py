@@ -24,6 +24,7 @@ import testtools
 from memstat_pollster.config import nova
 from memstat_pollster.model import domain
 from memstat_pollster.model import history
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster import monitor
@@ -645,7 +646,7 @@ class TestNovasOptionAgainstLiveXML(testtools.TestCase):
         self.assertEqual(
             {'reporting', 'no_device', 'stats_disabled'},
             {each.word for each in status.Status
-             if monitor._level(each, nova.Wanted(0)) == logging.INFO})
+             if monitor._level(each, nova_period.Wanted(0)) == logging.INFO})
 
     def test_a_fault_keeps_its_own_remedy_where_nova_is_off(self):
         self.assertEqual(MODPROBE, status.remedy(

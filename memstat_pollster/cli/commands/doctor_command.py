@@ -46,9 +46,11 @@ from memstat_pollster.config import options
 from memstat_pollster.config import yamlfile
 from memstat_pollster.gnocchi import definitions
 from memstat_pollster.host import inspector
+from memstat_pollster.model import judged
 from memstat_pollster.model import meters
-from memstat_pollster import monitor
+from memstat_pollster.model import observation
 from memstat_pollster import node
+from memstat_pollster import text
 
 Check = checks.Check
 Outcome = checks.Outcome
@@ -259,17 +261,17 @@ class Examination:
                      f'{", ".join(groups)}')
 
     @staticmethod
-    def _host(source: inspector.Inspector, cycle: monitor.Cycle) -> tuple[
-            inspector.Host | None, inspector.ReadFailed | None]:
+    def _host(source: inspector.Inspector, cycle: judged.Cycle) -> tuple[
+            observation.HostFacts | None, observation.ReadFailed | None]:
         try:
             host = source.host()
-        except inspector.ReadFailed as exc:
+        except observation.ReadFailed as exc:
             return None, exc
         if cycle.error is not None:
-            return host, inspector.ReadFailed(cycle.error, cycle.advice)
+            return host, observation.ReadFailed(cycle.error, cycle.advice)
         return host, None
 
-    def _versions(self, host: inspector.Host | None) -> list[Check]:
+    def _versions(self, host: observation.HostFacts | None) -> list[Check]:
         return [
             *([checks.libvirt_version(host.libvirt),
                checks.hypervisor_version(host.hypervisor,
@@ -308,11 +310,11 @@ class Examination:
             self._ceilometer is not None)
 
     def _polling(self, conf: cfg.ConfigOpts,
-                 guests: tuple[monitor.Guest, ...]) -> list[Check]:
+                 guests: tuple[judged.Guest, ...]) -> list[Check]:
         try:
             name = ceilometer_conf.option(conf, _POLLING, 'polling')
         except errors.ConfigurationError as exc:
-            return checks.broken_polling('polling.yaml', _line(str(exc)),
+            return checks.broken_polling('polling.yaml', _line(exc),
                                          'correct that option')
         file = ceilometer_conf.find(conf, name)
         if file is None:
@@ -325,7 +327,7 @@ class Examination:
         try:
             found = checks.sources(yamlfile.read(file))
         except errors.ConfigurationError as exc:
-            return checks.broken_polling(path, _line(str(exc)),
+            return checks.broken_polling(path, _line(exc),
                                          who_may_read(path))
         except checks.BrokenPolling as exc:
             return checks.broken_polling(
@@ -366,13 +368,13 @@ class Examination:
                     raise errors.ConfigurationError(
                         f'{file}: {exc}') from exc
         except errors.ConfigurationError as exc:
-            return checks.broken_gnocchi(_line(str(exc)))
+            return checks.broken_gnocchi(_line(exc))
         return checks.gnocchi_definitions(list(map(str, files)), missing)
 
 
-def _line(text: str) -> str:
+def _line(error: Exception) -> str:
     """One line of a message that may have many, as YAML's have."""
-    return monitor.printable(' '.join(text.split()), 400)
+    return text.printable(text.one_line(error), 400)
 
 
 class _Remedy(columns.FormattableColumn):

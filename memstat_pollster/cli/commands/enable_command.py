@@ -27,11 +27,11 @@ from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
 from memstat_pollster.config import connection_uri
-from memstat_pollster.config import nova
-from memstat_pollster.host import inspector
 from memstat_pollster.model import domain
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
+from memstat_pollster.model import observation
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 
 #: How often a guest whose period was set is looked at.
 POLL_S: typing.Final = 0.5
@@ -62,13 +62,13 @@ class Step:
     :ivar unsolved: whether somebody has to see to the guest
     """
 
-    guest: monitor.Guest
+    guest: judged.Guest
     action: str
     detail: str
     unsolved: bool = False
 
 
-def plan(guest: monitor.Guest, period_s: int) -> Step:
+def plan(guest: judged.Guest, period_s: int) -> Step:
     """What is to be done about a guest."""
     seen = guest.domain
     if guest.verdict.status is status.Status.NOT_RUNNING:
@@ -188,7 +188,7 @@ class Enable(base.Command, lister.Lister):
             formatter)
 
     @staticmethod
-    def _period(wanted: nova.Wanted, chosen: int | None) -> int:
+    def _period(wanted: nova_period.Wanted, chosen: int | None) -> int:
         """The period to set.
 
         :raises outcome.CommandFailed: where Nova says
@@ -209,7 +209,7 @@ class Enable(base.Command, lister.Lister):
         return wanted.period_s
 
     @staticmethod
-    def _plan(cycle: monitor.Cycle, parsed_args: argparse.Namespace,
+    def _plan(cycle: judged.Cycle, parsed_args: argparse.Namespace,
               period_s: int) -> list[Step]:
         """Of all guests only those that need something."""
         if not parsed_args.all:
@@ -258,7 +258,7 @@ class Enable(base.Command, lister.Lister):
                 continue
             try:
                 found.inspector.set_period(step.guest.uuid, period_s, refuse)
-            except inspector.ReadFailed as exc:
+            except observation.ReadFailed as exc:
                 if exc.advice is not None and not any(
                         each.action == SET for each in self._steps):
                     raise outcome.CommandFailed(
@@ -296,7 +296,7 @@ class Enable(base.Command, lister.Lister):
                 time.sleep(POLL_S)
 
     @staticmethod
-    def _followed(step: Step, cycle: monitor.Cycle,
+    def _followed(step: Step, cycle: judged.Cycle,
                   elapsed_s: float) -> Step:
         """What has become of a guest that was given a period."""
         guest = cycle.guests.get(step.guest.uuid)

@@ -27,7 +27,8 @@ from memstat_pollster.cli.report import page
 from memstat_pollster.cli import survey
 from memstat_pollster.cli import versions
 from memstat_pollster.host import inspector
-from memstat_pollster import monitor
+from memstat_pollster.model import judged
+from memstat_pollster.model import observation
 
 
 #: Of a curve's points, where Gnocchi keeps such: 288 of them in a day.
@@ -71,7 +72,7 @@ class Report(base.Command):
                 cycle = found.settle(parsed_args.wait, terminal.Progress())
                 host = _host(found.inspector, cycle)
             except outcome.LibvirtUnreachable as exc:
-                failure, cycle = exc, monitor.Cycle(0.0, {}, str(exc))
+                failure, cycle = exc, judged.Cycle(0.0, {}, str(exc))
                 host = page.Host(socket.gethostname(), versions=_ceilometer())
         made = datetime.datetime.now(datetime.timezone.utc)
         history = None
@@ -92,7 +93,7 @@ class Report(base.Command):
         return outcome.ExitStatus.OK
 
 
-def _history(conf: cfg.ConfigOpts, cycle: monitor.Cycle,
+def _history(conf: cfg.ConfigOpts, cycle: judged.Cycle,
              now_s: float) -> page.History:
     """The last day's used memory of each guest that Gnocchi knows."""
     # Its libraries take 0.2 s to load, which no other command needs.
@@ -108,12 +109,12 @@ def _ceilometer() -> tuple[tuple[str, str], ...]:
     return (('Ceilometer', found),) if found else ()
 
 
-def _host(source: inspector.Inspector, cycle: monitor.Cycle) -> page.Host:
+def _host(source: inspector.Inspector, cycle: judged.Cycle) -> page.Host:
     """The host's facts; libvirt's are missing if it has fallen silent."""
     period_s = cycle.wanted.period_s
     try:
         host = source.host()
-    except inspector.ReadFailed:
+    except observation.ReadFailed:
         return page.Host(socket.gethostname(), versions=_ceilometer(),
                          nova_period_s=period_s)
     software = [('libvirt', versions.dotted(host.libvirt))]

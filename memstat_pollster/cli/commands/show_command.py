@@ -27,11 +27,12 @@ from memstat_pollster.cli import mending
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli import select
-from memstat_pollster.config import nova
 from memstat_pollster.model import domain
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
-from memstat_pollster import monitor
+from memstat_pollster import text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Answer:
     why: str | None
 
 
-def reasoning(guest: monitor.Guest) -> list[Answer]:
+def reasoning(guest: judged.Guest) -> list[Answer]:
     """The rules in their order, up to the one that decided."""
     answers = []
     decided = guest.evidence is None
@@ -152,14 +153,14 @@ def moment(seconds: int | None) -> str | None:
         return f'{seconds} s after the epoch'
 
 
-def _reading(guest: monitor.Guest) -> dict[str, int | None] | None:
+def _reading(guest: judged.Guest) -> dict[str, int | None] | None:
     return None if guest.reading is None else dataclasses.asdict(
         guest.reading)
 
 
 #: key -> value, beyond those of the listing.
 MORE: typing.Final[collections.abc.Mapping[
-    str, collections.abc.Callable[[monitor.Guest, nova.Wanted],
+    str, collections.abc.Callable[[judged.Guest, nova_period.Wanted],
                                   typing.Any]]] = {
     'guest_os': lambda guest, wanted: (
         guest.domain and guest.domain.guest_os.value),
@@ -235,8 +236,8 @@ class Show(base.Command, show.ShowOne):
 class _Text:
     """A guest for people to read."""
 
-    def __init__(self, guest: monitor.Guest, wanted: nova.Wanted, width: int,
-                 coloured: bool) -> None:
+    def __init__(self, guest: judged.Guest, wanted: nova_period.Wanted,
+                 width: int, coloured: bool) -> None:
         self._guest, self._wanted = guest, wanted
         self._width, self._coloured = width, coloured
         self._lines: list[str] = []
@@ -276,10 +277,10 @@ class _Text:
     def _head(self) -> None:
         guest, now = self._guest, self._guest.verdict.status
         names = dict.fromkeys(filter(None, (guest.display_name, guest.name)))
-        self._lines.append(' / '.join(map(monitor.printable, names)))
+        self._lines.append(' / '.join(map(text.printable, names)))
         self._put('  uuid      ', guest.uuid)
         start = len(self._lines)
-        self._put('  status    ', f'{now.word}: ' + monitor.printable(
+        self._put('  status    ', f'{now.word}: ' + text.printable(
             guest.verdict.detail, base.TEXT_LENGTH))
         self._lines[start] = self._lines[start].replace(
             now.word, terminal.paint(now.word, now, self._coloured), 1)
@@ -300,7 +301,7 @@ class _Text:
                 continue
             start = len(self._lines)
             self._put(f'  {"YES" if answer.holds else "no ":<4} '
-                      f'{answer.status.word:<16} ', monitor.printable(
+                      f'{answer.status.word:<16} ', text.printable(
                           answer.why or '', base.TEXT_LENGTH))
             if answer.holds:
                 self._lines[start] = self._lines[start].replace(
@@ -317,7 +318,7 @@ class _Text:
             balloon = (f'a balloon (model {seen.balloon_model}), '
                        + (f'period {seen.period_s} s' if seen.period_s
                           else 'no statistics period'))
-        self._put('  live XML  ', monitor.printable(balloon))
+        self._put('  live XML  ', text.printable(balloon))
         source = self._wanted.source or "Nova's default"
         self._put('  Nova      ', f'mem_stats_period_seconds is '
                   f'{self._wanted.period_s} ({source})')

@@ -29,9 +29,9 @@ from memstat_pollster.cli.output import table
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
-from memstat_pollster.config import nova
+from memstat_pollster.model import judged
+from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
-from memstat_pollster import monitor
 
 #: How often --watch reads, in seconds, unless it is told.
 WATCH_S: typing.Final = 2.0
@@ -49,7 +49,7 @@ def mib(kib: int | None) -> float | None:
 
 #: column, which is also the key in JSON -> its value; None when missing.
 COLUMNS: typing.Final[collections.abc.Mapping[
-    str, collections.abc.Callable[[monitor.Guest], typing.Any]]] = {
+    str, collections.abc.Callable[[judged.Guest], typing.Any]]] = {
     'name': lambda guest: guest.display_name,
     'libvirt_name': lambda guest: guest.name,
     'uuid': lambda guest: guest.uuid,
@@ -67,14 +67,14 @@ COLUMNS: typing.Final[collections.abc.Mapping[
 }
 
 
-def row(guest: monitor.Guest, formatter: str) -> tuple[typing.Any, ...]:
+def row(guest: judged.Guest, formatter: str) -> tuple[typing.Any, ...]:
     """A guest's values, in the order of the columns."""
     return base.harmless(
         tuple(value(guest) for value in COLUMNS.values()), formatter)
 
 
-def summary(found: collections.abc.Collection[monitor.Guest],
-            wanted: nova.Wanted) -> str:
+def summary(found: collections.abc.Collection[judged.Guest],
+            wanted: nova_period.Wanted) -> str:
     """How many guests there are of each status, in one line."""
     if not found:
         return 'no guests'
@@ -86,7 +86,7 @@ def summary(found: collections.abc.Collection[monitor.Guest],
     return f'{line}; {bad} to be seen to' if bad else line
 
 
-def is_problem(guest: monitor.Guest, wanted: nova.Wanted) -> bool:
+def is_problem(guest: judged.Guest, wanted: nova_period.Wanted) -> bool:
     """Whether somebody has to see to this guest."""
     return status.is_problem(guest.verdict.status, wanted.period_s)
 
@@ -170,7 +170,7 @@ class Status(base.Command, lister.Lister):
             return outcome.ExitStatus.PROBLEMS
         return outcome.ExitStatus.OK
 
-    def _select(self, cycle: monitor.Cycle,
+    def _select(self, cycle: judged.Cycle,
                 words: collections.abc.Sequence[str]) -> None:
         """Keep the guests of a reading that the exit status is about.
 

@@ -31,8 +31,9 @@ import typing
 
 from memstat_pollster.cli import versions
 from memstat_pollster.model import history
+from memstat_pollster.model import judged
 from memstat_pollster.model import meters
-from memstat_pollster import monitor
+from memstat_pollster import text
 
 #: How many guests, or meters, a line names.
 NAMED: typing.Final = 3
@@ -122,7 +123,7 @@ def _source(number: int, given: Document) -> Source:
         raise BrokenPolling(f'source {number} has no name')
     # YAML's aliases make a list of lists larger than any memory.
     name = (str(number) if isinstance(given['name'], (dict, list))
-            else monitor.printable(str(given['name'])))
+            else text.printable(str(given['name'])))
     try:
         interval_s = int(given['interval'])
     except (KeyError, OverflowError, TypeError, ValueError) as exc:
@@ -371,7 +372,7 @@ def _polls_others(source: Source) -> bool:
         for each in wanted)
 
 
-def guest_periods(guests: collections.abc.Iterable[monitor.Guest],
+def guest_periods(guests: collections.abc.Iterable[judged.Guest],
                   wanted_s: int) -> Check:
     """Whether the guests that run have the period that Nova would give."""
     if wanted_s <= 0:
@@ -460,7 +461,7 @@ def gnocchi_definitions(files: collections.abc.Sequence[str],
                  f'{listed(files)} names all {len(meters.METERS)} meters')
 
 
-def clock(guests: collections.abc.Collection[monitor.Guest],
+def clock(guests: collections.abc.Collection[judged.Guest],
           wall_s: float) -> Check:
     """Whether the host's clock was ahead when guests answered last.
 

@@ -25,7 +25,7 @@ import typing
 
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.model import status as statuses
-from memstat_pollster import monitor
+from memstat_pollster import text
 
 #: Columns of the text where there is room for as many as one likes.
 TEXT_WIDTH: typing.Final = 46
@@ -102,7 +102,7 @@ class Formatter:
 
 def names(record: dict[str, typing.Any]) -> tuple[str, ...]:
     """What a record calls its guest: Nova's name, libvirt's and the UUID."""
-    return tuple(map(monitor.printable, dict.fromkeys(filter(None, (
+    return tuple(map(text.printable, dict.fromkeys(filter(None, (
         record['name'], record['libvirt_name'], record['uuid'])))))
 
 

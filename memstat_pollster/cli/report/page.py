@@ -28,11 +28,13 @@ import typing
 
 import jinja2
 
+from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster.model import tone
-from memstat_pollster import monitor
+from memstat_pollster.model import usage
+from memstat_pollster import text
 
 Status = status.Status
 
@@ -268,7 +270,7 @@ def _state(found: Status, count: int = 0) -> State:
     return dataclasses.replace(STATES[found], count=count)
 
 
-def split(memory: stats.Memory) -> tuple[tuple[str, int], ...]:
+def split(memory: usage.Memory) -> tuple[tuple[str, int], ...]:
     """Used, reclaimable and free memory, as far as the guest tells them.
 
     Their sum is the guest's total.  Free memory can be more than what is
@@ -338,7 +340,7 @@ def curve(series: meters.Series, start_s: float, end_s: float,
     return Curve(round(end_s - start_s), ''.join(steps), words)
 
 
-def _row(guest: monitor.Guest, line: Curve | None) -> Row:
+def _row(guest: judged.Guest, line: Curve | None) -> Row:
     reading = guest.reading or stats.Reading()
     resident, size = reading.rss_kib, reading.maximum_kib
     memory = guest.memory
@@ -348,12 +350,12 @@ def _row(guest: monitor.Guest, line: Curve | None) -> Row:
         words += f' ({memory.util_percent:.0f} % in use)'
     else:
         words = 'no numbers'
-    names = [monitor.printable(name)
+    names = [text.printable(name)
              for name in (guest.display_name, guest.name) if name]
     return Row(
         name=names[0] if names else 'guest',
         other_name=names[1] if names[1:] and names[1] != names[0] else None,
-        uuid=monitor.printable(guest.uuid),
+        uuid=text.printable(guest.uuid),
         state=_state(guest.verdict.status),
         segments=_segments(parts),
         resident=_segments([('resident', resident)] if resident else []),
@@ -365,7 +367,7 @@ def _row(guest: monitor.Guest, line: Curve | None) -> Row:
         util=memory.util_percent if memory else None,
         age_s=guest.age_s,
         period_s=guest.domain.period_s if guest.domain else None,
-        detail=monitor.printable(guest.verdict.detail, LINE),
+        detail=text.printable(guest.verdict.detail, LINE),
         remedy=_pieces(guest.remedy), curve=line)
 
 
@@ -373,7 +375,7 @@ def _order(row: Row) -> tuple[int, float, str]:
     return row.state.rank, -(row.util or 0), row.name
 
 
-def _totals(guests: collections.abc.Collection[monitor.Guest],
+def _totals(guests: collections.abc.Collection[judged.Guest],
             states: collections.abc.Sequence[State],
             host: Host) -> tuple[Total, ...]:
     reporting = [guest.memory for guest in guests if guest.memory is not None]
@@ -420,10 +422,10 @@ def _facts(host: Host) -> tuple[str, ...]:
         facts.append(f"Nova's period {host.nova_period_s} s"
                      if host.nova_period_s > 0 else
                      'Nova has memory statistics switched off')
-    return tuple(map(monitor.printable, facts))
+    return tuple(map(text.printable, facts))
 
 
-def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
+def view(cycle: judged.Cycle, host: Host, made: datetime.datetime,
          version: str, history: History | None = None) -> Page:
     """What is to be shown, in order; see :func:`render`."""
     guests = cycle.guests.values()
@@ -435,15 +437,15 @@ def view(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
     states = tuple(_state(each, found.count(each)) for each in STATES
                    if each in found)
     return Page(
-        host=monitor.printable(host.name), made=made, version=version,
+        host=text.printable(host.name), made=made, version=version,
         facts=_facts(host),
-        error=cycle.error and monitor.printable(cycle.error, LINE),
+        error=cycle.error and text.printable(cycle.error, LINE),
         totals=_totals(guests, states, host), states=states, rows=rows,
         common_kib=max((row.scale_kib for row in rows), default=1),
-        note=problem and monitor.printable(problem, LINE))
+        note=problem and text.printable(problem, LINE))
 
 
-def _curve(guest: monitor.Guest, history: History,
+def _curve(guest: judged.Guest, history: History,
            end_s: float) -> Curve | None:
     series = history.usage.get(guest.uuid)
     if series is None or guest.reading is None:
@@ -457,7 +459,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{digest.decode()}'"
 
 
-def render(cycle: monitor.Cycle, host: Host, made: datetime.datetime,
+def render(cycle: judged.Cycle, host: Host, made: datetime.datetime,
            version: str, history: History | None = None) -> str:
     """The page.
 
