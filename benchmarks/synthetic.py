@@ -28,6 +28,7 @@ import libvirt
 from benchmarks import agent
 from memstat_pollster.host import inspector
 from memstat_pollster.model import domain as live_xml
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
@@ -192,7 +193,7 @@ class Judging:
         self._connection = Connection(
             {domain.UUIDString(): domain for domain, _ in self._guests})
         self._readings = history.Readings()
-        self._thresholds = status.Thresholds()
+        self._thresholds = facts.Thresholds()
         self._answers: list[typing.Any] = []
         self._verdicts: list[status.Verdict] = []
 
@@ -211,7 +212,7 @@ class Judging:
             past = self._readings.observe(
                 identity, domain_id, reading, wall_s=wall_s,
                 monotonic_s=monotonic_s)
-            self._verdicts.append(status.judge(status.Evidence(
+            self._verdicts.append(status.judge(facts.Evidence(
                 reading, live, past, self._thresholds)))
 
     def found(self) -> tuple[int, list[str]]:
@@ -226,7 +227,7 @@ class Monitoring:
         domains = [Domain(number) for number in range(1, count + 1)]
         play_libvirt({domain.UUIDString(): domain for domain in domains})
         self._monitor = monitor.Monitor(
-            inspector.Inspector(URI), status.Thresholds(),
+            inspector.Inspector(URI), facts.Thresholds(),
             lambda: nova_period.Wanted(PERIOD_S))
         self._cycle: judged.Cycle | None = None
 

@@ -23,6 +23,7 @@ import threading
 import typing
 
 from memstat_pollster.model import domain as domain_xml
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import journal
 from memstat_pollster.model import judged
@@ -68,7 +69,7 @@ class Monitor:
         a guest for as long as a boot may take; None: what was seen counts
     """
 
-    def __init__(self, source: Source, thresholds: status.Thresholds,
+    def __init__(self, source: Source, thresholds: facts.Thresholds,
                  wanted: collections.abc.Callable[[], nova_period.Wanted],
                  uptimes: Uptimes | None = None) -> None:
         self._source = source
@@ -103,7 +104,7 @@ class Monitor:
     def _judge_all(self, snapshot: observation.Snapshot,
                    wanted: nova_period.Wanted) -> dict[str, judged.Guest]:
         """Judge by the XML that is known, then by new XML where it counts."""
-        evidence: dict[str, status.Evidence] = {}
+        evidence: dict[str, facts.Evidence] = {}
         verdicts: dict[str, status.Verdict] = {}
         for uuid, record in snapshot.records.items():
             reading = record.reading
@@ -113,7 +114,7 @@ class Monitor:
             known = self._domains.get(uuid)
             if known is not None and known.domain_id != record.domain_id:
                 known = None
-            evidence[uuid] = status.Evidence(reading, known, past,
+            evidence[uuid] = facts.Evidence(reading, known, past,
                                              self._thresholds)
         self._add_uptimes(evidence)
         doubtful = []
@@ -141,7 +142,7 @@ class Monitor:
                                   verdict, wanted)
                 for uuid, verdict in verdicts.items()}
 
-    def _add_uptimes(self, evidence: dict[str, status.Evidence]) -> None:
+    def _add_uptimes(self, evidence: dict[str, facts.Evidence]) -> None:
         """For guests without numbers that may seem to have just started."""
         if self._uptimes is None:
             return
@@ -197,7 +198,7 @@ class Monitor:
                               'it is not metered: %s', uuid, exc)
         return found
 
-    def _guest(self, record: observation.Record, seen: status.Evidence,
+    def _guest(self, record: observation.Record, seen: facts.Evidence,
                verdict: status.Verdict,
                wanted: nova_period.Wanted) -> judged.Guest:
         domain, reading = seen.domain, record.reading

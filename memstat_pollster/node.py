@@ -22,7 +22,7 @@ from memstat_pollster.config import connection_uri
 from memstat_pollster.config import nova
 from memstat_pollster.config import options
 from memstat_pollster.host import inspector
-from memstat_pollster.model import status
+from memstat_pollster.model import facts
 from memstat_pollster import monitor
 
 
@@ -45,5 +45,5 @@ def make_monitor(conf: cfg.ConfigOpts,
     settings, _problems = options.load(conf)
     return monitor.Monitor(
         source or make_inspector(conf),
-        status.Thresholds(settings.stale_after_periods, settings.boot_grace),
+        facts.Thresholds(settings.stale_after_periods, settings.boot_grace),
         nova.Watcher(settings.nova_config_files).get, uptimes)

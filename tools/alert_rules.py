@@ -38,7 +38,7 @@ def rule(of):
     """The rule that tells of a status, as Prometheus reads it."""
     period, severity = URGENT.get(of, ('1h', 'warning'))
     wanted = ('{memory_statistics!="off"}'
-              if of in status.BY_CONFIGURATION else '')
+              if of.advice.by_configuration else '')
     return {
         'alert': 'MemstatGuest' + of.word.title().replace('_', ''),
         'expr': f'guest:ceilometer_memory_balloon_status:last5m{wanted}'
@@ -49,7 +49,7 @@ def rule(of):
             'summary': '{{ $labels.resource_name }} on {{ $labels.instance '
                        f'}}}} has had no memory numbers for {SPELT[period]}: '
                        f'{of.word}',
-            'description': of.meaning,
+            'description': of.advice.meaning,
             'remedy': status.remedy(
                 of, guest_os=domain.GuestOS.UNKNOWN,
                 uuid='{{ $labels.resource }}', nova_period_s=10)

@@ -51,7 +51,7 @@ def status_rows() -> list[Row]:
     """(code, word, meaning, remedies), by code."""
     return [(str(int(each)),
              f'.. _status-{each.word.replace("_", "-")}:\n\n``{each.word}``',
-             rst(each.meaning), _remedies(each))
+             rst(each.advice.meaning), _remedies(each))
             for each in sorted(status.Status)]
 
 
@@ -59,12 +59,13 @@ def _remedies(each: status.Status) -> str:
     names = {domain.GuestOS.WINDOWS: 'Windows', domain.GuestOS.LINUX: 'Linux',
              domain.GuestOS.CIRROS: 'cirros',
              domain.GuestOS.FREEBSD: 'FreeBSD'}
-    texts = [(names.get(guest_os, 'any other guest' if len(each.remedies) > 1
-                        else ''),
+    remedies = each.advice.remedies
+    other = 'any other guest' if len(remedies) > 1 else ''
+    found = [(names.get(guest_os, other) if guest_os else other,
               rst(text.replace('{period}', '10').replace('{uuid}', 'UUID')))
-             for guest_os, text in each.remedies.items()]
+             for guest_os, text in remedies.items()]
     return '\n\n'.join(f'{name}: {text}' if name else text
-                       for name, text in texts) or 'None is needed.'
+                       for name, text in found) or 'None is needed.'
 
 
 def rule_order() -> str:

@@ -16,6 +16,7 @@ import collections.abc
 import dataclasses
 
 from memstat_pollster.model import domain as domain_xml
+from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
@@ -51,7 +52,7 @@ class Guest:
     remedy: str | None
     age_s: float | None
     memory: usage.Memory | None
-    evidence: status.Evidence | None = dataclasses.field(
+    evidence: facts.Evidence | None = dataclasses.field(
         default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -87,5 +88,5 @@ class Cycle:
         guest = self.guests.get(uuid)
         if guest is not None or self.error is None:
             return guest
-        verdict = status.judge(status.Evidence(None, trouble=self.error))
+        verdict = status.judge(facts.Evidence(None, trouble=self.error))
         return Guest(uuid, '', None, None, None, verdict, None, None, None)

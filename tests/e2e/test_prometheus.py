@@ -572,8 +572,8 @@ class TestQueries(PrometheusTest):
             'summary': f'{frozen.display_name}:{frozen.name} on 127.0.0.1 '
                        f'has had no memory numbers for 15 minutes: '
                        f'unreachable',
-            'description': status.Status.UNREACHABLE.meaning,
-            'remedy': status.Status.UNREACHABLE.remedies[None],
+            'description': status.Status.UNREACHABLE.advice.meaning,
+            'remedy': status.Status.UNREACHABLE.advice.remedies[None],
         }, firing()['MemstatGuestUnreachable', frozen.name, '127.0.0.1',
                     'unreachable'])
 

@@ -19,8 +19,8 @@ import time
 import libvirt
 
 from memstat_pollster.host import inspector
+from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
-from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import base
 from tests import node
@@ -40,7 +40,7 @@ class Poller(threading.Thread):
         super().__init__(daemon=True)
         self.reader = inspector.Inspector(uri)
         self.monitor = monitor.Monitor(
-            self.reader, status.Thresholds(),
+            self.reader, facts.Thresholds(),
             lambda: nova_period.Wanted(10))
         self.cycles = []
         self._ended = threading.Event()

@@ -22,8 +22,8 @@ import libvirt
 import testtools
 
 from memstat_pollster.host import inspector
+from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
-from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import base
 from tests.functional import published
@@ -36,7 +36,7 @@ TIMEOUT_S = 10
 #: What a machine with more to do may add to a cycle.  Were four frozen guests
 #: waited for one after the other, that would add 30 s.
 SLACK_S = 10
-THRESHOLDS = status.Thresholds(published.STALE_AFTER)
+THRESHOLDS = facts.Thresholds(published.STALE_AFTER)
 
 
 class FrozenTest(base.FunctionalTest):

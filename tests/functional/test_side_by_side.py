@@ -23,8 +23,8 @@ from testtools import content
 from benchmarks import other_tools
 from benchmarks import side_by_side
 from memstat_pollster.host import inspector
+from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
-from memstat_pollster.model import status
 from memstat_pollster import monitor
 from tests.functional import published
 from tests import node
@@ -72,7 +72,7 @@ class TestSideBySide(published.SharedGuestsTest):
 
         def watch():
             return monitor.Monitor(
-                source, status.Thresholds(published.STALE_AFTER, 0.0),
+                source, facts.Thresholds(published.STALE_AFTER, 0.0),
                 lambda: nova_period.Wanted(10))
 
         def words(by):

@@ -27,6 +27,7 @@ import libvirt
 from testtools import content
 
 from memstat_pollster.host import inspector
+from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
@@ -127,7 +128,7 @@ class TestSlack(base.FunctionalTest):
         names = {guest.uuid: name for name, guest in guests.items()}
         source = inspector.Inspector(self.node.ro_uri)
         self.addCleanup(source.close)
-        watch = monitor.Monitor(source, status.Thresholds(3, 60.0),
+        watch = monitor.Monitor(source, facts.Thresholds(3, 60.0),
                                 lambda: nova_period.Wanted(10))
         for guest in guests.values():
             guest.wait_ready()

@@ -19,15 +19,17 @@ import time
 import fixtures
 import testtools
 
-from memstat_pollster.cli.commands import show_command
-from memstat_pollster.cli import mending
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.model import domain
+from memstat_pollster.model import facts
+from memstat_pollster.model import fields
 from memstat_pollster.model import history
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
+from memstat_pollster.model import reasoning
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
+from memstat_pollster.model import steps
 from tests.unit import commands
 from tests.unit import fakes
 from tests.unit import test_cmd_status
@@ -235,7 +237,7 @@ class TestFields(testtools.TestCase):
         read = {field.name for field in dataclasses.fields(stats.Reading)}
         self.assertEqual(
             read - {'state', 'reason', 'last_update_s'},
-            {field.attribute for field in show_command.FIELDS},
+            {field.attribute for field in fields.FIELDS},
             'each field of stats.Reading needs its row in FIELDS of '
             'cmd/show.py')
 
@@ -255,8 +257,8 @@ class TestEveryStatus(testtools.TestCase):
                 guest = self.guest(each, guest_os)
                 remedy = status.remedy(each, guest_os=guest_os,
                                        uuid=guest.uuid, nova_period_s=10)
-                told = [mending.steps(guest, wanted),
-                        mending.check(guest, wanted)]
+                told = [steps.steps(guest, wanted),
+                        steps.check(guest, wanted)]
                 self.assertEqual([bool(remedy)] * 2, list(map(bool, told)),
                                  (each, guest_os))
                 self.assertNotIn('{', str(told))
@@ -278,8 +280,8 @@ class TestEveryStatus(testtools.TestCase):
                     guest = judged.Guest(
                         fakes.uuid_of(1), 'x', None, reading, seen,
                         status.Verdict(status.Status.STALE, ''), None, None,
-                        None, status.Evidence(reading, seen, past))
-                    answers = show_command.reasoning(guest)
+                        None, facts.Evidence(reading, seen, past))
+                    answers = reasoning.reasoning(guest)
                     decided = [answer.holds for answer in answers].index(True)
                     self.assertEqual(
                         status.judge(guest.evidence).status,

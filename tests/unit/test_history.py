@@ -16,6 +16,7 @@
 import testtools
 
 from memstat_pollster.model import domain
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import journal
 from memstat_pollster.model import stats
@@ -259,7 +260,7 @@ class TestGuestThatIsReset(testtools.TestCase):
 
         def told(second):
             past = guest.at(second, None)
-            return status.judge(status.Evidence(
+            return status.judge(facts.Evidence(
                 stats.Reading(state=1, rss_kib=39504, last_update_s=0),
                 found, past)).status.word
         self.assertEqual(['starting', 'starting', 'driver_missing'],
@@ -385,7 +386,7 @@ class _Story:
             'web', 23, reading, wall_s=self._wall(second),
             monotonic_s=MONOTONIC + second)
         verdict = status.judge(
-            status.Evidence(reading, self._domain, past))
+            facts.Evidence(reading, self._domain, past))
         return second, verdict.status, second - answer
 
     def published(self):

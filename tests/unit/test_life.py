@@ -32,6 +32,7 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
@@ -42,7 +43,7 @@ from tests.unit import test_monitor
 EXAMPLES = int(os.environ.get('MEMSTAT_EXAMPLES', '3000'))
 
 PERIOD_S = 10
-THRESHOLDS = status.Thresholds(stale_after_periods=3, boot_grace_s=120.0)
+THRESHOLDS = facts.Thresholds(stale_after_periods=3, boot_grace_s=120.0)
 LIMIT_S = PERIOD_S * THRESHOLDS.stale_after_periods
 GUESTS = (1, 2)
 #: Within a period, about as long as it, as long as a poll, and as a night.

@@ -16,6 +16,7 @@ import fixtures
 import libvirt
 import testtools
 
+from memstat_pollster.model import facts
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import observation
@@ -72,7 +73,7 @@ class MonitorTest(testtools.TestCase):
     def make(self, *domains):
         self.source = Source(*domains)
         self.monitor = monitor.Monitor(
-            self.source, status.Thresholds(stale_after_periods=3,
+            self.source, facts.Thresholds(stale_after_periods=3,
                                            boot_grace_s=120.0),
             lambda: self.wanted)
 
@@ -449,7 +450,7 @@ class TestMemory(MonitorTest):
     def test_an_inspector_can_be_the_source(self):
         node = fakes.Libvirt(fakes.Domain(1, {'state.state': 5},
                                           domain_id=-1))
-        guests = monitor.Monitor(node.inspector(), status.Thresholds(),
+        guests = monitor.Monitor(node.inspector(), facts.Thresholds(),
                                  lambda: self.wanted).cycle().guests
         self.assertEqual(
             [status.Verdict(status.Status.NOT_RUNNING,
@@ -479,7 +480,7 @@ class TestUptimes(MonitorTest):
             return {} if uptime_s is None else {silent.uuid: uptime_s}
 
         self.monitor = monitor.Monitor(
-            self.source, status.Thresholds(3, 120.0), lambda: self.wanted,
+            self.source, facts.Thresholds(3, 120.0), lambda: self.wanted,
             uptimes)
         return self.cycle().guests[silent.uuid].verdict
 

@@ -26,16 +26,17 @@ import memstat_pollster
 from tests import unit
 from tests.unit import fakes
 
-RULE = '''def _tenth(seen: Evidence) -> str | None:
+RULE = '''def tenth(seen: facts.Evidence) -> str | None:
     if seen.reading is None or seen.reading.rss_kib != 77:
         return None
     return 'its QEMU holds 77 KiB'
 
 
-def _reporting('''
+def reporting('''
 ROW = '''    TENTH = (
-        1000, _tenth, 'The guest is the tenth.', {
-            _ANY_OS: 'do the tenth thing with {uuid}'})
+        1000, rules.tenth, texts.Advice(
+            'The guest is the tenth.', remedies={
+                _ANY_OS: 'do the tenth thing with {uuid}'}))
     REPORTING = ('''
 
 #: Runs commands on a guest of that status, and one of every tone.
@@ -95,13 +96,12 @@ class TestTenth(testtools.TestCase):
             target = tree / package.__name__.replace('.', '/')
             shutil.copytree(source, target, ignore=shutil.ignore_patterns(
                 '__pycache__', 'test_*.py'))
-        module = tree / 'memstat_pollster' / 'model' / 'status.py'
-        text = module.read_text()
-        for old, new in (('def _reporting(', RULE),
-                         ('    REPORTING = (', ROW)):
+        for name, old, new in (('rules', 'def reporting(', RULE),
+                               ('status', '    REPORTING = (', ROW)):
+            module = tree / 'memstat_pollster' / 'model' / f'{name}.py'
+            text = module.read_text()
             assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        module.write_text(text)
+            module.write_text(text.replace(old, new))
         (tree / 'tests' / '__init__.py').touch()
         (tree / 'program.py').write_text(PROGRAM)
         done = subprocess.run(

@@ -16,9 +16,9 @@ import datetime
 import testtools
 
 from memstat_pollster.cli.report import page
+from memstat_pollster.model import facts
 from memstat_pollster.model import meters
 from memstat_pollster.model import nova_period
-from memstat_pollster.model import status
 from memstat_pollster.model import usage
 from memstat_pollster import monitor
 from tests.unit import fakes
@@ -41,7 +41,7 @@ def cycle(*domains, error=None):
     if error is not None:
         libvirt.open_errors = [fakes.libvirt_error(38, error)] * 2
     source = libvirt.inspector()
-    found = monitor.Monitor(source, status.Thresholds(3, 0.0),
+    found = monitor.Monitor(source, facts.Thresholds(3, 0.0),
                             lambda: nova_period.Wanted(10)).cycle()
     source.close()
     return found

@@ -32,6 +32,7 @@ import testtools
 
 from memstat_pollster.config import nova
 from memstat_pollster.model import domain
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import journal
 from memstat_pollster.model import stats
@@ -150,7 +151,7 @@ CYCLES = st.lists(
     min_size=1, max_size=3)
 
 THRESHOLDS = st.builds(
-    status.Thresholds,
+    facts.Thresholds,
     stale_after_periods=st.sampled_from((3, 3, 3, 1, 1000)),
     boot_grace_s=st.sampled_from((120.0, 120.0, 120.0, 0.0, 86400.0)))
 
@@ -197,7 +198,7 @@ class TestJudgement(testtools.TestCase):
             past = readings.observe(
                 'web', domain_id, reading, wall_s=wall_s,
                 monotonic_s=monotonic_s)
-            yield status.Evidence(reading, found, past, thresholds, trouble)
+            yield facts.Evidence(reading, found, past, thresholds, trouble)
         self.assertEqual(1, len(readings))
 
     @SETTINGS
@@ -213,7 +214,7 @@ class TestJudgement(testtools.TestCase):
             self, reading, found, past, thresholds, trouble):
         """Whether or not such a past can come about."""
         self._check_verdict(status.judge(
-            status.Evidence(reading, found, past, thresholds, trouble)))
+            facts.Evidence(reading, found, past, thresholds, trouble)))
 
     def _check_past(self, past):
         for seconds in (past.age_s, past.held_s, past.running_s):

@@ -23,6 +23,7 @@ import testtools
 
 from memstat_pollster.config import nova
 from memstat_pollster.model import domain
+from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
@@ -69,7 +70,7 @@ NULL_SWAP = (
 
 def _judge(name, seen_domain, past, **changes):
     reading = dataclasses.replace(test_stats.READINGS[name], **changes)
-    verdict = status.judge(status.Evidence(reading, seen_domain, past))
+    verdict = status.judge(facts.Evidence(reading, seen_domain, past))
     return verdict.status.word, verdict.detail
 
 
@@ -106,13 +107,13 @@ class TestInterface(testtools.TestCase):
 
     def test_only_one_rule_speaks_where_nothing_is_known(self):
         """Each can be asked alone, whatever those above it would say."""
-        nothing = status.Evidence(None)
+        nothing = facts.Evidence(None)
         self.assertEqual(
             {'unreachable', 'reporting'},
             {each.word for each in status.Status if each.rule(nothing)})
 
     def test_every_status_has_a_meaning_of_one_line(self):
-        meanings = [each.meaning for each in status.Status]
+        meanings = [each.advice.meaning for each in status.Status]
         self.assertEqual([[text] for text in meanings],
                          [text.splitlines() for text in meanings])
         self.assertEqual([], [text for text in meanings
@@ -122,9 +123,10 @@ class TestInterface(testtools.TestCase):
         self.assertEqual(
             ({'starting', 'not_running'}, {'unreachable', 'invalid'},
              {'no_device', 'stats_disabled'}),
-            tuple({each.word for each in several}
-                  for several in (status.QUIET, status.IMMEDIATE,
-                                  status.BY_CONFIGURATION)))
+            ({each.word for each in status.QUIET},
+             {each.word for each in status.IMMEDIATE},
+             {each.word for each in status.Status
+              if each.advice.by_configuration}))
 
 
 class TestJudge(testtools.TestCase):
@@ -332,15 +334,15 @@ class TestJudge(testtools.TestCase):
                             'libvirt said nothing of this guest'),
              status.Verdict(status.Status.UNREACHABLE,
                             'libvirt did not answer within 5 s')],
-            [status.judge(status.Evidence(None)),
-             status.judge(status.Evidence(
+            [status.judge(facts.Evidence(None)),
+             status.judge(facts.Evidence(
                  None, NOVAS,
                  trouble='libvirt did not answer within 5 s'))])
 
     def test_trouble_with_the_xml_is_told(self):
         self.assertEqual(
             status.Verdict(status.Status.UNREACHABLE, 'no more file handles'),
-            status.judge(status.Evidence(
+            status.judge(facts.Evidence(
                 test_stats.READINGS['healthy'], None, FRESH,
                 trouble='no more file handles')))
 
@@ -407,10 +409,10 @@ class TestJudge(testtools.TestCase):
 class TestThresholds(testtools.TestCase):
 
     def _judge(self, name, past, period_s, **thresholds):
-        verdict = status.judge(status.Evidence(
+        verdict = status.judge(facts.Evidence(
             test_stats.READINGS[name],
             dataclasses.replace(NOVAS, period_s=period_s), past,
-            status.Thresholds(**thresholds)))
+            facts.Thresholds(**thresholds)))
         return verdict.status.word, verdict.detail
 
     def test_stale_is_reckoned_in_periods_of_the_guest(self):
@@ -617,7 +619,7 @@ class TestNovasOptionAgainstLiveXML(testtools.TestCase):
     def _row(self, wanted, element, name):
         found = domain.parse(f"<domain id='23'><name>a</name><devices>"
                              f'{element}</devices></domain>')
-        verdict = status.judge(status.Evidence(
+        verdict = status.judge(facts.Evidence(
             test_stats.READINGS[name], found, FRESH))
         return (
             verdict.status.word,
@@ -659,5 +661,5 @@ class TestStaleAfter(testtools.TestCase):
     def test_is_so_many_periods_in_force(self):
         self.assertEqual(
             [30.0, 0.0, 0.0, 0.0],
-            [status.Evidence(stats.Reading(), found).stale_after_s
+            [facts.Evidence(stats.Reading(), found).stale_after_s
              for found in (NOVAS, NO_PERIOD, PERIOD_0, None)])

@@ -28,6 +28,7 @@ from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
 from memstat_pollster.config import connection_uri
 from memstat_pollster.model import domain
+from memstat_pollster.model import facts
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import observation
@@ -326,7 +327,7 @@ class Enable(base.Command, lister.Lister):
 
 def _period(text: str) -> int:
     """A statistics period as an argument, in whole seconds, above 0."""
-    if not text.isdecimal() or not 0 < int(text) <= status.MAX_PERIOD_S:
+    if not text.isdecimal() or not 0 < int(text) <= facts.MAX_PERIOD_S:
         raise argparse.ArgumentTypeError(
             f'{text!r} is no whole number of seconds above 0')
     return int(text)

@@ -23,123 +23,17 @@ from cliff import show
 
 from memstat_pollster.cli import base
 from memstat_pollster.cli.commands import status_command as listing
-from memstat_pollster.cli import mending
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli import select
 from memstat_pollster.model import domain
+from memstat_pollster.model import fields
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
+from memstat_pollster.model import reasoning
 from memstat_pollster.model import stats
-from memstat_pollster.model import status
+from memstat_pollster.model import steps
 from memstat_pollster import text
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Field:
-    """A number of libvirt's record, explained.
-
-    :ivar name: libvirt's
-    :ivar attribute: of ``stats.Reading``
-    :ivar origin: where the same number is found
-    """
-
-    name: str
-    attribute: str
-    origin: str
-    meaning: str
-
-
-FIELDS: typing.Final = (
-    Field('available', 'available_kib', 'MemTotal',
-          'all that its kernel manages'),
-    Field('usable', 'usable_kib', 'MemAvailable',
-          'what it can give to new work'),
-    Field('unused', 'unused_kib', 'MemFree', 'what it uses for nothing'),
-    Field('disk_caches', 'disk_caches_kib', 'Cached', 'its page cache'),
-    Field('swap_in', 'swap_in_kib', 'pswpin (vmstat)',
-          'swapped in since its boot'),
-    Field('swap_out', 'swap_out_kib', 'pswpout (vmstat)',
-          'swapped out since its boot'),
-    Field('current', 'current_kib', '-', "given to it, by libvirt's record"),
-    Field('maximum', 'maximum_kib', '-', 'the most it can have'),
-    Field('rss', 'rss_kib', '-', 'what its QEMU holds of the host'),
-)
-
-#: How used memory is reckoned, by what the guest sends.
-FORMULAE: typing.Final[collections.abc.Mapping[str, str]] = {
-    'usable': 'available - usable',
-    'caches': 'available - unused - disk_caches',
-    'unused': 'available - unused',
-}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """What one rule says of a guest.
-
-    :ivar holds: None when an earlier rule has decided
-    :ivar why: the facts, in one line; None when it was not asked
-    """
-
-    status: status.Status
-    holds: bool | None
-    why: str | None
-
-
-def reasoning(guest: judged.Guest) -> list[Answer]:
-    """The rules in their order, up to the one that decided."""
-    answers = []
-    decided = guest.evidence is None
-    for each in status.Status:
-        if decided or guest.evidence is None:
-            answers.append(Answer(each, None, None))
-            continue
-        detail = each.rule(guest.evidence)
-        decided = detail is not None
-        answers.append(Answer(each, decided, detail if decided
-                              else _why_not(each, guest.evidence)))
-    return answers
-
-
-def _why_not(rule: status.Status, seen: status.Evidence) -> str:
-    """The facts by which a rule does not hold."""
-    reading = seen.reading or stats.Reading()
-    xml = seen.domain
-    past, limit_s = seen.past, seen.stale_after_s
-    if rule is status.Status.STARTING:
-        return _why_not_starting(seen)
-    words = {
-        status.Status.UNREACHABLE: 'libvirt answered, and its QEMU if it runs',
-        status.Status.NOT_RUNNING: 'the guest is '
-            + stats.STATE_WORDS.get(reading.state or 0, 'running'),
-        status.Status.NO_DEVICE:
-            f"its live XML has <memballoon model='"
-            f"{xml.balloon_model if xml else None}'>",
-        status.Status.STATS_DISABLED:
-            f"its live XML has <stats period='"
-            f"{xml.period_s if xml else None}'/>",
-        status.Status.DRIVER_MISSING:
-            'its driver has spoken: last-update is not 0',
-        status.Status.SERVICE_MISSING: 'its record has memory numbers',
-        status.Status.STALE:
-            f'its numbers are {past.age_s or 0:.0f} s old; up to '
-            f'{limit_s:.0f} s they are fresh',
-        status.Status.INVALID: 'its numbers can be true',
-    }
-    return words.get(rule, 'what it asks for is not so')
-
-
-def _why_not_starting(seen: status.Evidence) -> str:
-    past, grace_s = seen.past, seen.thresholds.boot_grace_s
-    if not past.proven:
-        return (f'its time stamp has stood still for {past.held_s:.0f} s, '
-                f'more than {seen.stale_after_s:.0f} s')
-    if seen.reading is not None and seen.reading.has_numbers:
-        return 'its numbers have come, and are its own'
-    known_s = max(past.running_s, past.age_s or 0.0)
-    return (f'it has run for {known_s:.0f} s or more; a boot may take '
-            f'{grace_s:.0f} s')
 
 
 def moment(seconds: int | None) -> str | None:
@@ -172,9 +66,9 @@ MORE: typing.Final[collections.abc.Mapping[
     'reading': lambda guest, wanted: _reading(guest),
     'rules': lambda guest, wanted: [
         {'status': answer.status.word, 'holds': answer.holds,
-         'why': answer.why} for answer in reasoning(guest)],
-    'steps': mending.steps,
-    'check': mending.check,
+         'why': answer.why} for answer in reasoning.reasoning(guest)],
+    'steps': steps.steps,
+    'check': steps.check,
 }
 
 
@@ -252,12 +146,12 @@ class _Text:
         if guest.reading is not None:
             self._title('What libvirt says')
             self._numbers(guest.reading)
-        done = mending.steps(guest, self._wanted)
+        done = steps.steps(guest, self._wanted)
         if done:
             self._title('What to do')
             self._steps(done)
             self._title('How to see that it helped')
-            self._steps(mending.check(guest, self._wanted))
+            self._steps(steps.check(guest, self._wanted))
         return '\n'.join(self._lines) + '\n'
 
     def _title(self, text: str) -> None:
@@ -292,10 +186,10 @@ class _Text:
                            listing.mib(guest.memory.available_kib))
             self._put('  used      ', f'{used} of {total} MiB, '
                       f'{guest.memory.util_percent:.1f} %: '
-                      + FORMULAE[guest.memory.source])
+                      + fields.FORMULAE[guest.memory.source])
 
     def _rules(self) -> None:
-        for answer in reasoning(self._guest):
+        for answer in reasoning.reasoning(self._guest):
             if answer.holds is None:
                 self._put(f'  -    {answer.status.word:<16} ', 'not asked')
                 continue
@@ -326,7 +220,7 @@ class _Text:
     def _numbers(self, reading: stats.Reading) -> None:
         self._put(f'  {"field":<12}{"KiB":>12}  {"/proc/meminfo":<17} ',
                   'meaning')
-        for field in FIELDS:
+        for field in fields.FIELDS:
             value = getattr(reading, field.attribute)
             self._put(
                 f'  {field.name:<12}{"-" if value is None else value:>12}  '

@@ -27,8 +27,8 @@ import types
 import typing
 import unicodedata
 
+from memstat_pollster.model import advice
 from memstat_pollster.model import status
-from memstat_pollster.model import tone
 
 _RESET: typing.Final = '\033[0m'
 _GREEN, _YELLOW, _RED, _DIM = (
@@ -36,11 +36,11 @@ _GREEN, _YELLOW, _RED, _DIM = (
 
 _PAINT: typing.Final = re.compile('\033\\[[0-9;]*m')
 
-_COLOURS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
-    tone.Tone.BAD: _RED,
-    tone.Tone.WARN: _YELLOW,
-    tone.Tone.CALM: _DIM,
-    tone.Tone.GOOD: _GREEN,
+_COLOURS: typing.Final[collections.abc.Mapping[advice.Severity, str]] = {
+    advice.Severity.BAD: _RED,
+    advice.Severity.WARN: _YELLOW,
+    advice.Severity.CALM: _DIM,
+    advice.Severity.GOOD: _GREEN,
 }
 
 #: The other screen, without a cursor; what is too long for a line is cut off.
@@ -91,7 +91,8 @@ def columns(text: str) -> int:
 
 def paint(text: str, now: status.Status, coloured: bool) -> str:
     """A text in the colour of a status."""
-    return f'{_COLOURS[tone.of(now)]}{text}{_RESET}' if coloured else text
+    colour = _COLOURS[now.advice.severity]
+    return f'{colour}{text}{_RESET}' if coloured else text
 
 
 class Progress(contextlib.AbstractContextManager['Progress']):

@@ -28,11 +28,11 @@ import typing
 
 import jinja2
 
+from memstat_pollster.model import advice
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
-from memstat_pollster.model import tone
 from memstat_pollster.model import usage
 from memstat_pollster import text
 
@@ -52,24 +52,9 @@ PUBLISHED_AFTER_S: typing.Final = 900.0
 #: The most characters of a detail: an XML parser may quote a tenant's text.
 LINE: typing.Final = 400
 
-#: What is said of a status, where it is shorter than its meaning; of one tone
-#: worst first.
-_TEXTS: typing.Final[collections.abc.Mapping[Status, str]] = {
-    Status.UNREACHABLE: 'QEMU or libvirt did not answer',
-    Status.INVALID: 'it sends impossible numbers',
-    Status.STALE: 'it has stopped answering',
-    Status.DRIVER_MISSING: 'no balloon driver has ever spoken',
-    Status.SERVICE_MISSING: 'its driver sends no numbers',
-    Status.NO_DEVICE: 'it has no balloon device',
-    Status.STATS_DISABLED: 'nobody asks it for numbers',
-    Status.STARTING: 'its first numbers are not due yet',
-    Status.NOT_RUNNING: 'it does not run',
-    Status.REPORTING: 'its numbers are recent and possible',
-}
-
-_SIGNS: typing.Final[collections.abc.Mapping[tone.Tone, str]] = {
-    tone.Tone.BAD: '✕', tone.Tone.WARN: '!', tone.Tone.CALM: '…',
-    tone.Tone.GOOD: '✓'}
+_SIGNS: typing.Final[collections.abc.Mapping[advice.Severity, str]] = {
+    advice.Severity.BAD: '✕', advice.Severity.WARN: '!',
+    advice.Severity.CALM: '…', advice.Severity.GOOD: '✓'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,15 +103,14 @@ class State:
 
 
 def _states() -> collections.abc.Iterator[tuple[Status, State]]:
-    tones, told = list(tone.Tone), list(_TEXTS)
+    severities = list(advice.Severity)
     for rank, each in enumerate(sorted(Status, key=lambda each: (
-            tones.index(tone.of(each)),
-            told.index(each) if each in told else len(told)))):
-        sign = _SIGNS[tone.of(each)]
+            severities.index(each.advice.severity), each.advice.rank))):
+        said = each.advice
         yield each, State(
-            each.word, rank, tone.of(each).value,
-            '‖' if each is Status.NOT_RUNNING else sign,
-            _TEXTS.get(each, each.meaning))
+            each.word, rank, said.severity.value,
+            '‖' if each is Status.NOT_RUNNING else _SIGNS[said.severity],
+            said.short or said.meaning)
 
 
 #: Every status, in the order of the page.

@@ -16,30 +16,32 @@ import testtools
 
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli.report import page
+from memstat_pollster.model import advice
 from memstat_pollster.model import status
-from memstat_pollster.model import tone
 from tests.unit import test_status
 
 
-class TestTones(testtools.TestCase):
+class TestSeverities(testtools.TestCase):
 
     def test_of_every_status(self):
-        found = {each: [] for each in tone.Tone}
+        found = {each: [] for each in advice.Severity}
         for each in status.Status:
             if each.word in test_status.TestInterface.RELEASED:
-                found[tone.of(each)].append(each.word)
+                found[each.advice.severity].append(each.word)
         self.assertEqual({
-            tone.Tone.BAD: ['unreachable', 'stale', 'invalid'],
-            tone.Tone.WARN: ['no_device', 'stats_disabled', 'driver_missing',
-                             'service_missing'],
-            tone.Tone.CALM: ['not_running', 'starting'],
-            tone.Tone.GOOD: ['reporting']}, found)
+            advice.Severity.BAD: ['unreachable', 'stale', 'invalid'],
+            advice.Severity.WARN: [
+                'no_device', 'stats_disabled', 'driver_missing',
+                'service_missing'],
+            advice.Severity.CALM: ['not_running', 'starting'],
+            advice.Severity.GOOD: ['reporting']}, found)
 
     def test_only_what_is_a_problem_looks_like_one(self):
         self.assertEqual(
             {each for each in status.Status if status.is_problem(each, 10)},
             {each for each in status.Status
-             if tone.of(each) in (tone.Tone.BAD, tone.Tone.WARN)})
+             if each.advice.severity in (advice.Severity.BAD,
+                                         advice.Severity.WARN)})
 
     def test_colours_on_a_terminal(self):
         self.assertEqual(
