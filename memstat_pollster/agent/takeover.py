@@ -10,33 +10,25 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""What is changed of Ceilometer's own: pollsters, and instance discovery.
+"""The in-tree pollsters of the same names, replaced.
 
 The agent loads every entry point of ``ceilometer.poll.compute``.  Of two
 pollsters with one name it gives the guests to whichever comes first, and the
 Prometheus exporter of Ceilometer 26 and 27 loses the series of both.  So
 exactly one extension may be left for each name, and it has to answer with the
 plugin's samples.
-
-Discovery is only watched: the agent calls no pollster in a cycle for which
-there are no guests, so a pollster cannot tell that discovery fails.
 """
 
-import collections.abc
-import functools
 import gc
 import typing
 
-from ceilometer.compute import discovery
 from ceilometer.polling import plugin_base
 from oslo_log import log
 
+from memstat_pollster.agent import samples
 from memstat_pollster.config import entrypoints
 
 LOG = log.getLogger(__name__)
-
-GetSamples = collections.abc.Callable[..., collections.abc.Iterator[
-    typing.Any]]
 
 
 def rivals(name: str) -> list[type]:
@@ -74,7 +66,7 @@ def _decline(self: typing.Any) -> None:
         '[memstat]replace_builtin')
 
 
-def replace(name: str, get_samples: GetSamples) -> bool:
+def replace(name: str, get_samples: samples.GetSamples) -> bool:
     """Leave one extension of this name, answering with ``get_samples``.
 
     Where the agent holds an in-tree pollster already, that one gets
@@ -94,39 +86,3 @@ def replace(name: str, get_samples: GetSamples) -> bool:
         else:
             cls.setup_environment = _decline  # type: ignore[attr-defined]
     return taken
-
-
-#: (agent's manager, its configuration, instances found, why none)
-Watch = collections.abc.Callable[[
-    typing.Any, typing.Any, collections.abc.Collection[typing.Any],
-    Exception | None], None]
-
-
-def watch_discovery(watch: Watch) -> None:
-    """Let ``watch`` see what each discovery of this node's guests comes to.
-
-    What discovery returns and raises stays as it is.  Only the first watch
-    of a process is taken.
-    """
-    original = discovery.InstanceDiscovery.discover
-    if hasattr(original, 'memstat_pollster'):
-        return
-
-    @functools.wraps(original)
-    def discover(self: typing.Any, manager: typing.Any,
-                 param: typing.Any = None) -> typing.Any:
-        found: collections.abc.Collection[typing.Any] = ()
-        failure = None
-        try:
-            found = original(self, manager, param)
-        except Exception as error:  # noqa: BLE001 - it is raised again
-            # Told when it is no longer being handled: oslo.log adds the
-            # exception that is to every line.
-            failure = error
-        watch(manager, self.conf, found, failure)
-        if failure is not None:
-            raise failure
-        return found
-
-    discover.memstat_pollster = watch  # type: ignore[attr-defined]
-    discovery.InstanceDiscovery.discover = discover

@@ -21,16 +21,9 @@ from cliff import command
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
 from memstat_pollster.model import judged
-from memstat_pollster import text
 
 if typing.TYPE_CHECKING:
     from memstat_pollster.cli import application
-
-#: Formats that write any character of a string so that it does no harm.
-ESCAPING_FORMATS: typing.Final = frozenset(('json', 'yaml'))
-
-#: The most characters of one value in any other format.
-TEXT_LENGTH: typing.Final = 1000
 
 
 class Command(command.Command):
@@ -65,15 +58,6 @@ class Command(command.Command):
                 "Nova's mem_stats_period_seconds is taken to be %d s, "
                 'because %s', cycle.wanted.period_s, problem)
         return cycle
-
-
-def harmless(values: tuple[typing.Any, ...],
-             formatter: str) -> tuple[typing.Any, ...]:
-    """A row of which no format makes a terminal's control characters."""
-    if formatter in ESCAPING_FORMATS:
-        return values
-    return tuple(text.printable(value, TEXT_LENGTH)
-                 if isinstance(value, str) else value for value in values)
 
 
 def seconds(text: str) -> float:

@@ -56,17 +56,15 @@ def find_one(cycle: judged.Cycle, word: str) -> judged.Guest:
 
 def is_named(guest: judged.Guest, word: str) -> bool:
     """Whether a word is one of a guest's names."""
-    return word in _names(guest) or word.lower() == guest.uuid
-
-
-def _names(guest: judged.Guest) -> set[str]:
-    return {guest.uuid, guest.name, guest.display_name or guest.name}
+    return (word in (*guest.names, guest.uuid)
+            or word.lower() == guest.uuid)
 
 
 def _unknown(cycle: judged.Cycle, word: str) -> str:
     message = ('no guest of this node is named '
                + (text.printable(word) or "''"))
-    names = sorted(set().union(*map(_names, cycle.guests.values())))
+    names = sorted({name for guest in cycle.guests.values()
+                    for name in (*guest.names, guest.uuid)})
     near = difflib.get_close_matches(word, names)
     if near:
         return (f'{message}; did you mean '

@@ -51,12 +51,13 @@ MakeInspector = collections.abc.Callable[[cfg.ConfigOpts],
 class Node:
     """The guests of this node, from reading to reading.
 
+    :ivar uri: libvirt's
     :ivar inspector: the only way to libvirt
     """
 
     def __init__(self, conf: cfg.ConfigOpts,
                  make_inspector: MakeInspector) -> None:
-        self._conf = conf
+        self.uri = connection_uri.of(conf)
         self.inspector = make_inspector(conf)
         self._monitor = node.make_monitor(conf, self.inspector,
                                           processes.uptimes)
@@ -70,7 +71,7 @@ class Node:
         cycle = self._monitor.cycle()
         if cycle.error is not None:
             raise outcome.LibvirtUnreachable(
-                f'libvirt at {connection_uri.of(self._conf)}: {cycle.error}'
+                f'libvirt at {self.uri}: {cycle.error}'
                 + (f'; {cycle.advice}' if cycle.advice else ''))
         return dataclasses.replace(cycle, guests={
             guest.uuid: guest for guest in sorted(

@@ -13,8 +13,10 @@
 """Nova's mem_stats_period_seconds: what the operator wants of guests."""
 
 import collections.abc
+import errno
 import glob
 import os
+import stat
 import typing
 
 from oslo_config import cfg
@@ -39,7 +41,7 @@ def read(files: collections.abc.Sequence[str]) -> nova_period.Wanted:
     problems, seen = [], 0
     for path in _with_directories(files):
         try:
-            os.stat(path)
+            found = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as exc:
@@ -49,6 +51,11 @@ def read(files: collections.abc.Sequence[str]) -> nova_period.Wanted:
             problems.append(f'{path} cannot be read: {exc.strerror}')
             continue
         seen += 1
+        if stat.S_ISDIR(found.st_mode):
+            why = ('it is a directory' if _may_list(path)
+                   else os.strerror(errno.EACCES))
+            problems.append(f'{path} cannot be read: {why}')
+            continue
         value, problem = _read_one(path)
         if problem:
             problems.append(problem)
@@ -68,7 +75,7 @@ def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
             # Not there, or below a directory that hides FILE as well, of
             # which that is said already.
             continue
-        if not os.access(directory, os.R_OK | os.X_OK, effective_ids=True):
+        if not _may_list(directory):
             paths.append(directory)
             continue
         paths += sorted(glob.glob(os.path.join(glob.escape(directory),
@@ -76,15 +83,12 @@ def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
     return paths
 
 
+def _may_list(directory: str) -> bool:
+    return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
+
+
 def _read_one(path: str) -> tuple[int | None, str | None]:
     """(the option's value where the file sets it, what went wrong)."""
-    try:
-        os.listdir(path)
-        return None, f'{path} cannot be read: it is a directory'
-    except NotADirectoryError:
-        pass
-    except OSError as exc:
-        return None, f'{path} cannot be read: {exc.strerror}'
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.IntOpt(NAME), group=GROUP)
     try:

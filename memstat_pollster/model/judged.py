@@ -24,6 +24,11 @@ from memstat_pollster.model import usage
 from memstat_pollster import text
 
 
+def names(*given: str | None) -> tuple[str, ...]:
+    """Of these names those that there are, each once."""
+    return tuple(dict.fromkeys(filter(None, given)))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Guest:
     """One guest, judged.
@@ -55,10 +60,17 @@ class Guest:
     evidence: facts.Evidence | None = dataclasses.field(
         default=None, compare=False, repr=False)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What people call it, each once: Nova's name, then libvirt's.
+
+        As the tenant wrote it: see ``text.printable``.
+        """
+        return names(self.display_name, self.name)
+
     def __str__(self) -> str:
-        names = dict.fromkeys(text.printable(name) for name in (
-            self.display_name, self.name) if name)
-        return f"{' / '.join(names) or 'guest'} ({self.uuid})"
+        shown = dict.fromkeys(map(text.printable, self.names))
+        return f"{' / '.join(shown) or 'guest'} ({self.uuid})"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

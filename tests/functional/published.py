@@ -32,13 +32,14 @@ from tests import node
 from tests.node import agent as polling
 
 #: Unit and type of each meter, as README and DESIGN promise them.
-#: Which they have to be, tests/unit/test_pollsters.py says.
+#: Which they have to be, tests/unit/agent/test_pollsters.py says.
 KINDS = {meter.name: (meter.unit, meter.type)
          for meter in meters.METERS.values()}
 #: The counters of a guest that counts nothing: :func:`mib`'s, and a Linux
 #: guest's that is at rest.
 COUNTERS_AT_0 = {'memory.swap.in': 0.0, 'memory.swap.out': 0.0}
-#: tests/unit/test_status.py has the codes that were ever released, as they
+#: tests/unit/model/test_status.py has the codes that were ever released, as
+#: they
 #: must stay.
 CODES = {each.word: int(each) for each in statuses.Status}
 #: libvirt's whole seconds, and what the kernel's clocks differ by.

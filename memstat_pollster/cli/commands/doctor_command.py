@@ -16,365 +16,18 @@ What is found is gathered here; what to make of it is in ``checks``.
 """
 
 import argparse
-import collections.abc
 import contextlib
-import dataclasses
-import grp
 import os
-import pathlib
-import pwd
-import stat
-import subprocess
-import sys
-import time
 import typing
 
 from cliff import columns
 from cliff import lister
-from oslo_config import cfg
 
 from memstat_pollster.cli import base
-from memstat_pollster.cli.commands import gnocchi_commands
-from memstat_pollster.cli.doctor import checks
+from memstat_pollster.cli.doctor import examination
+from memstat_pollster.cli.doctor import rights
 from memstat_pollster.cli.output import outcome
-from memstat_pollster.cli import survey
-from memstat_pollster.cli import versions
-from memstat_pollster.config import ceilometer_conf
-from memstat_pollster.config import entrypoints
-from memstat_pollster.config import errors
-from memstat_pollster.config import options
-from memstat_pollster.config import yamlfile
-from memstat_pollster.gnocchi import definitions
-from memstat_pollster.host import inspector
-from memstat_pollster.model import judged
-from memstat_pollster.model import meters
-from memstat_pollster.model import observation
-from memstat_pollster import node
-from memstat_pollster import text
 
-Check = checks.Check
-Outcome = checks.Outcome
-
-#: Whom the agent's service runs as on every distribution that packages it.
-AGENT_USER: typing.Final = 'ceilometer'
-
-#: How long the pollsters may take to load: ceilometer takes a second or two.
-LOAD_TIMEOUT_S: typing.Final = 60.0
-
-#: Loads what the agent would.  A process of its own, because what goes wrong
-#: while somebody else's package is imported may be anything at all.
-_LOAD: typing.Final = """\
-from memstat_pollster.config import entrypoints
-for each in entrypoints.own():
-    each.load()
-"""
-
-_POLLING: typing.Final = cfg.StrOpt('cfg_file', default='polling.yaml')
-
-_UNKNOWN: typing.Final = 'libvirt did not answer'
-
-
-@contextlib.contextmanager
-def rights_of(name: str) -> collections.abc.Iterator[None]:
-    """For the block, be another user, with the groups of that one.
-
-    Only the effective ids change, so that what is found can be shown with
-    the rights of before: that one may be unable to read this very program.
-
-    :raises outcome.CommandFailed: there is none, or
-        only root could
-    """
-    try:
-        user = pwd.getpwnam(name)
-    except KeyError as exc:
-        raise outcome.CommandFailed(f'there is no user {name}') from exc
-    uid, gid, groups = os.geteuid(), os.getegid(), os.getgroups()
-    if user.pw_uid == uid:
-        yield
-        return
-    try:
-        os.setgroups(os.getgrouplist(name, user.pw_gid))
-        os.setegid(user.pw_gid)
-        os.seteuid(user.pw_uid)
-    except PermissionError as exc:
-        raise outcome.CommandFailed(
-            f'only root can look as the user {name}') from exc
-    try:
-        yield
-    finally:
-        os.seteuid(uid)
-        os.setegid(gid)
-        os.setgroups(groups)
-
-
-def has_user(name: str) -> bool:
-    """Whether the machine has such a user."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
-
-
-def user_name() -> str:
-    """Who this process is; the number where that has no name."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
-def group_name(number: int) -> str:
-    """A group's name; the number where it has none."""
-    try:
-        return grp.getgrgid(number).gr_name
-    except KeyError:
-        return str(number)
-
-
-def who_may_read(path: str) -> str | None:
-    """What lets this process read a file that it cannot.
-
-    :returns: None where the file can be read, or nothing is known
-    """
-    whole = pathlib.Path(path)
-    for part in (*reversed(whole.parents), whole):
-        try:
-            found = part.stat()
-        except OSError:
-            return None
-        right = os.X_OK if stat.S_ISDIR(found.st_mode) else os.R_OK
-        if os.access(part, right, effective_ids=True):
-            continue
-        group, name = group_name(found.st_gid), user_name()
-        if found.st_mode & (right << 3):
-            return (f'"usermod -aG {group} {name}" lets {name} in (group '
-                    f'{group} may use {part}), then restart the agent')
-        return (f'{part} has mode {stat.S_IMODE(found.st_mode):04o}, which '
-                f'lets its group {group} in no more than {name}: '
-                f'"chmod g+{"x" if right == os.X_OK else "r"} {part}", '
-                f'"usermod -aG {group} {name}", then restart the agent')
-    return None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Findings:
-    """All checks, and whether libvirt answered at all."""
-
-    checks: tuple[Check, ...]
-    libvirt_answered: bool
-
-    @property
-    def exit_status(self) -> outcome.ExitStatus:
-        """How the command ends."""
-        if not self.libvirt_answered:
-            return outcome.ExitStatus.UNREACHABLE
-        if any(check.outcome in (Outcome.WARNING, Outcome.ERROR)
-               for check in self.checks):
-            return outcome.ExitStatus.PROBLEMS
-        return outcome.ExitStatus.OK
-
-
-class Examination:
-    """Looks at everything; nothing of what is found wrong ends it.
-
-    :param sources: --config-file and --config-dir, in order
-    :param uri: --uri
-    :param make_inspector: of a configuration
-    """
-
-    def __init__(self, sources: collections.abc.Sequence[tuple[str, str]],
-                 uri: str | None,
-                 make_inspector: survey.MakeInspector) -> None:
-        self._sources, self._uri = sources, uri
-        self._make_inspector = make_inspector
-        self._ceilometer = versions.of('ceilometer')
-
-    def run(self) -> Findings:
-        """Every check, in the order in which they are shown."""
-        conf, found = self._configuration()
-        settings, problems = options.load(conf)
-        wall_s = time.time()
-        with contextlib.closing(self._make_inspector(conf)) as source:
-            cycle = node.make_monitor(conf, source).cycle()
-            host, error = self._host(source, cycle)
-        guests = tuple(cycle.guests.values())
-        files = settings.nova_config_files
-        wanted = cycle.wanted
-        found += [
-            checks.options(problems),
-            self._user(),
-            checks.libvirt(source.uri, user_name(),
-                           None if error is None else str(error),
-                           None if error is None else error.advice),
-            *self._versions(host),
-            self._entry_points(),
-            checks.builtin_pollsters(
-                {name: sorted({each.dist.name if each.dist else each.value
-                               for each in entrypoints.rivals(name)})
-                 for name in meters.METERS}, settings.replace_builtin),
-            *self._polling(conf, guests),
-            checks.nova_conf(
-                wanted.period_s, wanted.problems,
-                any(map(ceilometer_conf.is_there, files)),
-                next(filter(None, map(who_may_read, files)), None)),
-        ]
-        found += [
-            checks.guest_periods(guests, wanted.period_s),
-            checks.clock(guests, wall_s),
-        ] if error is None else [
-            Check('guest_periods', Outcome.SKIPPED, _UNKNOWN),
-            Check('clock', Outcome.SKIPPED, _UNKNOWN)]
-        found.append(self._gnocchi(conf))
-        return Findings(tuple(found), error is None)
-
-    def _configuration(self) -> tuple[cfg.ConfigOpts, list[Check]]:
-        """The agent's files; what they would say if they said nothing."""
-        try:
-            conf, _problems = ceilometer_conf.load(self._sources, self._uri)
-        except errors.ConfigurationError as exc:
-            return ceilometer_conf.defaults(self._uri), [checks.configuration(
-                str(exc).removeprefix('configuration: '))]
-        names = conf.config_file or []
-        names = [*names, *(conf.config_dir or [])]
-        if not names:
-            return conf, [Check(
-                'configuration', Outcome.SKIPPED,
-                'there is no ceilometer.conf on this machine: the defaults '
-                'are in force',
-                'where it is kept elsewhere, name it with --config-file')]
-        return conf, [Check('configuration', Outcome.OK,
-                            f'{checks.listed(names)} can be used')]
-
-    @staticmethod
-    def _user() -> Check:
-        name = user_name()
-        groups = sorted({group_name(number) for number in
-                         (os.getegid(), *os.getgroups())})
-        if os.geteuid() == 0:
-            return Check('agent_user', Outcome.SKIPPED,
-                         'checked as root, who may read everything: there is '
-                         f'no user {AGENT_USER} on this machine',
-                         'name whom the agent runs as with --user')
-        return Check('agent_user', Outcome.OK,
-                     f'checked as {name}, in the groups '
-                     f'{", ".join(groups)}')
-
-    @staticmethod
-    def _host(source: inspector.Inspector, cycle: judged.Cycle) -> tuple[
-            observation.HostFacts | None, observation.ReadFailed | None]:
-        try:
-            host = source.host()
-        except observation.ReadFailed as exc:
-            return None, exc
-        if cycle.error is not None:
-            return host, observation.ReadFailed(cycle.error, cycle.advice)
-        return host, None
-
-    def _versions(self, host: observation.HostFacts | None) -> list[Check]:
-        return [
-            *([checks.libvirt_version(host.libvirt),
-               checks.hypervisor_version(host.hypervisor,
-                                         host.hypervisor_version)]
-              if host is not None else
-              [Check(name, Outcome.SKIPPED, _UNKNOWN)
-               for name in ('libvirt_version', 'qemu_version')]),
-            checks.bindings_version(versions.of('libvirt-python')),
-            checks.ceilometer_version(self._ceilometer)]
-
-    def _entry_points(self) -> Check:
-        failure = None
-        if self._ceilometer is not None:
-            user = group = None
-            if os.getuid() != os.geteuid():
-                # A child must not get root's rights back.
-                user, group = os.geteuid(), os.getegid()
-            try:
-                done = subprocess.run(
-                    [sys.executable, '-c', _LOAD], cwd='/',
-                    stdin=subprocess.DEVNULL, capture_output=True,
-                    text=True, timeout=LOAD_TIMEOUT_S,
-                    user=user, group=group)
-            except OSError as exc:
-                failure = f'{sys.executable} does not start: {exc.strerror}'
-            except subprocess.TimeoutExpired:
-                failure = (f'the pollsters did not load within '
-                           f'{LOAD_TIMEOUT_S:g} s')
-            else:
-                if done.returncode:
-                    lines = done.stderr.strip().splitlines() or [
-                        f'exit status {done.returncode}']
-                    failure = f'the pollsters do not load: {lines[-1]}'
-        return checks.entry_points(
-            {each.name for each in entrypoints.own()}, failure,
-            self._ceilometer is not None)
-
-    def _polling(self, conf: cfg.ConfigOpts,
-                 guests: tuple[judged.Guest, ...]) -> list[Check]:
-        try:
-            name = ceilometer_conf.option(conf, _POLLING, 'polling')
-        except errors.ConfigurationError as exc:
-            return checks.broken_polling('polling.yaml', _line(exc),
-                                         'correct that option')
-        file = ceilometer_conf.find(conf, name)
-        if file is None:
-            if self._ceilometer is None and not self._sources:
-                return [Check(each, Outcome.SKIPPED,
-                              f'there is no {name} on this machine')
-                        for each in ('polling_meters', 'polling_interval')]
-            return checks.no_polling(name)
-        path = str(file)
-        try:
-            found = checks.sources(yamlfile.read(file))
-        except errors.ConfigurationError as exc:
-            return checks.broken_polling(path, _line(exc),
-                                         who_may_read(path))
-        except checks.BrokenPolling as exc:
-            return checks.broken_polling(
-                path, f'{path}: {exc}',
-                'correct the file: the agent does not start with it')
-        periods = [guest.domain.period_s for guest in guests
-                   if guest.domain and guest.domain.period_s
-                   and guest.reading and guest.reading.running]
-        return [checks.polling_meters(path, found),
-                checks.polling_interval(path, found,
-                                        max(periods, default=None))]
-
-    @staticmethod
-    def _gnocchi(conf: cfg.ConfigOpts) -> Check:
-        name = 'gnocchi_definitions'
-        try:
-            pipeline, names = gnocchi_commands.publishers(conf)
-            if pipeline is not None and not names:
-                return Check(name, Outcome.SKIPPED,
-                             f'{pipeline} publishes nothing to Gnocchi')
-            if pipeline is None:
-                return Check(
-                    name, Outcome.SKIPPED,
-                    f'there is no {conf.pipeline_cfg_file} on this machine',
-                    'run this where the notification agent runs')
-            for each in names:
-                if (each != definitions.DEFAULT_FILE
-                        and ceilometer_conf.find(conf, each) is None):
-                    raise errors.ConfigurationError(
-                        f'{pipeline} names {each}, which is not there')
-            files = [gnocchi_commands.definitions_file(conf, each)
-                     for each in names]
-            missing = set(meters.METERS)
-            for file in files:
-                try:
-                    missing &= set(definitions.missing(yamlfile.read(file)))
-                except definitions.DefinitionsError as exc:
-                    raise errors.ConfigurationError(
-                        f'{file}: {exc}') from exc
-        except errors.ConfigurationError as exc:
-            return checks.broken_gnocchi(_line(exc))
-        return checks.gnocchi_definitions(list(map(str, files)), missing)
-
-
-def _line(error: Exception) -> str:
-    """One line of a message that may have many, as YAML's have."""
-    return text.printable(text.one_line(error), 400)
 
 
 class _Remedy(columns.FormattableColumn):
@@ -405,26 +58,27 @@ class Doctor(base.Command, lister.Lister):
         parser.add_argument(
             '--user', metavar='NAME',
             help='look with the rights of this user, whom the agent runs as; '
-                 f'root may name any (default: {AGENT_USER}, when root runs '
-                 'this and there is such a user)')
+                 f'root may name any (default: {examination.AGENT_USER}, when '
+                 'root runs this and there is such a user)')
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
         user = parsed_args.user
         if user is None:
-            root = os.geteuid() == 0 and has_user(AGENT_USER)
-            user = AGENT_USER if root else None
+            agent = examination.AGENT_USER
+            root = os.geteuid() == 0 and rights.has_user(agent)
+            user = agent if root else None
         options = self.app.options
-        with rights_of(user) if user else contextlib.nullcontext():
+        with rights.rights_of(user) if user else contextlib.nullcontext():
             try:
-                self._found = Examination(
+                self._found = examination.Examination(
                     options.sources, options.uri,
                     self.app.make_inspector).run()
             except ImportError as exc:
                 raise outcome.CommandFailed(
-                    f'{user_name()} cannot read all of this command and its '
-                    f'Python: {exc}') from exc
+                    f'{rights.user_name()} cannot read all of this command '
+                    f'and its Python: {exc}') from exc
         return ('outcome', 'check', 'finding', 'remedy'), [
             (check.outcome.value, check.name, check.finding,
              _Remedy(check.remedy))

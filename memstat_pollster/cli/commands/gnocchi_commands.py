@@ -13,21 +13,17 @@
 """memstat-pollster gnocchi-resources and gnocchi-upgrade."""
 
 import argparse
-import importlib.util
 import pathlib
 import typing
-import urllib.parse
 
 from cliff import command
-from oslo_config import cfg
 import yaml
 
 from memstat_pollster.cli.output import files
 from memstat_pollster.cli.output import outcome
-from memstat_pollster.config import ceilometer_conf
-from memstat_pollster.config import errors
 from memstat_pollster.config import yamlfile
 from memstat_pollster.gnocchi import definitions
+from memstat_pollster.gnocchi import publisher
 
 _HEADER: typing.Final = """\
 # Ceilometer's gnocchi_resources.yaml with the meters of memstat-pollster, by
@@ -35,15 +31,6 @@ _HEADER: typing.Final = """\
 # Ceilometer.
 ---
 """
-
-#: In Ceilometer's package.
-_IN_PACKAGE: typing.Final = pathlib.Path('publisher', 'data',
-                                         definitions.DEFAULT_FILE)
-
-#: Ceilometer's own (ceilometer/pipeline/sample.py), for a process in which it
-#: is not registered.
-_PIPELINE: typing.Final = cfg.StrOpt('pipeline_cfg_file',
-                                     default='pipeline.yaml')
 
 
 class _Dumper(yaml.SafeDumper):
@@ -59,63 +46,6 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_representer(type(None), lambda dumper, _none: (
     dumper.represent_scalar('tag:yaml.org,2002:null', '')))
-
-
-def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
-                                              tuple[str, ...]]:
-    """The pipeline.yaml that is read, and what its publishers read.
-
-    :returns: None and nothing where there is no pipeline.yaml; the names of
-        definitions files are in order, each of them once
-    :raises errors.ConfigurationError: naming the file that
-        cannot be used
-    """
-    path = ceilometer_conf.find(conf, ceilometer_conf.option(conf, _PIPELINE))
-    if path is None:
-        return None, ()
-    try:
-        urls = definitions.publishers(yamlfile.read(path))
-        return path, tuple(dict.fromkeys(
-            urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get(
-                'resources_definition_file', [definitions.DEFAULT_FILE])[-1]
-            for url in urls))
-    except ValueError as exc:
-        # A pipeline that is none, or a publisher whose URL is none.
-        raise errors.ConfigurationError(f'{path}: {exc}') from exc
-
-
-def source(conf: cfg.ConfigOpts) -> pathlib.Path:
-    """The definitions file that Ceilometer's publisher reads now.
-
-    :raises errors.ConfigurationError: there is none
-    """
-    path, names = publishers(conf)
-    if len(names) > 1:
-        raise errors.ConfigurationError(
-            f'the publishers in {path} read more than one file: say with '
-            f'--from which one is meant: {", ".join(sorted(names))}')
-    return definitions_file(conf, *names)
-
-
-def definitions_file(conf: cfg.ConfigOpts,
-                     name: str = definitions.DEFAULT_FILE) -> pathlib.Path:
-    """A definitions file, as the publisher looks for it.
-
-    :returns: the one in Ceilometer's package where there is none of that name
-    :raises errors.ConfigurationError: there is none
-    """
-    found = ceilometer_conf.find(conf, name)
-    if found is not None:
-        return found
-    spec = importlib.util.find_spec('ceilometer')
-    for directory in (spec and spec.submodule_search_locations) or ():
-        path = pathlib.Path(directory) / _IN_PACKAGE
-        if path.is_file():
-            return path
-    raise errors.ConfigurationError(
-        f'no {definitions.DEFAULT_FILE} was found, neither in the '
-        "configuration's directories nor in an installed Ceilometer: name "
-        'one with --from')
 
 
 class GnocchiResources(command.Command):
@@ -141,7 +71,7 @@ class GnocchiResources(command.Command):
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        path = parsed_args.source or source(self.app.conf)
+        path = parsed_args.source or publisher.source(self.app.conf)
         try:
             document = definitions.merged(yamlfile.read(
                 path, pipe=parsed_args.source is not None))

@@ -24,12 +24,12 @@ from memstat_pollster.cli.output import files
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli.report import page
+from memstat_pollster.cli.report import render
 from memstat_pollster.cli import survey
 from memstat_pollster.cli import versions
 from memstat_pollster.host import inspector
 from memstat_pollster.model import judged
 from memstat_pollster.model import observation
-
 
 #: Of a curve's points, where Gnocchi keeps such: 288 of them in a day.
 GRANULARITY_S: typing.Final = 300.0
@@ -78,7 +78,7 @@ class Report(base.Command):
         history = None
         if parsed_args.gnocchi and failure is None:
             history = _history(self.app.conf, cycle, made.timestamp())
-        text = page.render(cycle, host, made,
+        text = render.render(cycle, host, made,
                            versions.of('memstat-pollster') or '?', history)
         if parsed_args.output == '-':
             files.to_stream(self.app.stdout, text)

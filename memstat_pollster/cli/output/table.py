@@ -23,7 +23,10 @@ import dataclasses
 import textwrap
 import typing
 
+from cliff.formatters import table as cliff_table
+
 from memstat_pollster.cli.output import terminal
+from memstat_pollster.model import judged
 from memstat_pollster.model import status as statuses
 from memstat_pollster import text
 
@@ -69,41 +72,84 @@ class Row:
     text: str
 
 
-class Formatter:
-    """Stands for cliff's formatter of a listing with -f table.
+class GuestTable(cliff_table.TableFormatter):
+    """cliff's formatter of a listing of guests with -f table.
 
-    :param formatter: cliff's
-    :param columns: of the cells
-    :param title: of the texts
-    :param row: makes a row of a record
-    :param screen: what the table ends up on
+    Where -c chooses columns it is cliff's own table of them.
     """
 
-    def __init__(self, formatter: typing.Any,
-                 columns: collections.abc.Sequence[Column], title: str,
-                 row: collections.abc.Callable[[dict[str, typing.Any]], Row],
-                 screen: typing.TextIO) -> None:
-        self._formatter, self._columns, self._title = (
-            formatter, columns, title)
-        self._row, self._screen = row, screen
+    #: Of the cells.
+    cells: typing.ClassVar[collections.abc.Sequence[Column]]
+    #: Of the texts.
+    title: typing.ClassVar[str]
+
+    def row(self, record: dict[str, typing.Any],
+            screen: typing.TextIO) -> Row:
+        """Make a row of a record.
+
+        :param screen: what the table ends up on
+        """
+        raise NotImplementedError
 
     def emit_list(self, column_names: collections.abc.Sequence[str],
                   data: collections.abc.Iterable[
                       collections.abc.Sequence[typing.Any]],
                   stdout: typing.TextIO,
                   parsed_args: argparse.Namespace) -> None:
-        rows = [self._row(dict(zip(column_names, values, strict=True)))
+        if parsed_args.columns:
+            super().emit_list(column_names, data, stdout, parsed_args)
+            return
+        rows = [self.row(dict(zip(column_names, values, strict=True)), stdout)
                 for values in data]
         if rows or parsed_args.print_empty:
-            Table(self._columns, self._title, rows).emit(
-                self._formatter, stdout, parsed_args,
-                width(self._screen, parsed_args))
+            Table(self.cells, self.title, rows).emit(
+                super().emit_list, stdout, parsed_args,
+                width(stdout, parsed_args))
+
+
+class StatusTable(GuestTable):
+    """The table of the command status."""
+
+    cells = (
+        Column('status', max(len(each.word) for each in statuses.Status)),
+        Column('age/period'),
+        Column('used MiB', right=True),
+        Column('of MiB', right=True),
+        Column('util', len('100.0 %'), right=True))
+    title = 'remedy'
+
+    def row(self, record: dict[str, typing.Any],
+            screen: typing.TextIO) -> Row:
+        util = record['util_percent']
+        return Row(
+            names(record), (
+                status(record, screen),
+                f'{_shown(record["age_s"])} / {_shown(record["period_s"])} s',
+                _shown(record['used_mib']), _shown(record['available_mib']),
+                '-' if util is None else f'{util} %'),
+            record['remedy'] or '')
+
+
+class EnableTable(GuestTable):
+    """The table of the command enable."""
+
+    cells = (Column('action'), Column('status'))
+    title = 'detail'
+
+    def row(self, record: dict[str, typing.Any],
+            screen: typing.TextIO) -> Row:
+        return Row(names(record), (record['action'], status(record, screen)),
+                   record['detail'])
+
+
+def _shown(value: object) -> str:
+    return '-' if value is None else str(value)
 
 
 def names(record: dict[str, typing.Any]) -> tuple[str, ...]:
     """What a record calls its guest: Nova's name, libvirt's and the UUID."""
-    return tuple(map(text.printable, dict.fromkeys(filter(None, (
-        record['name'], record['libvirt_name'], record['uuid'])))))
+    return tuple(map(text.printable, judged.names(
+        record['name'], record['libvirt_name'], record['uuid'])))
 
 
 def status(record: dict[str, typing.Any], screen: typing.TextIO) -> str:
@@ -138,11 +184,12 @@ class Table:
                 *(terminal.columns(row.cells[place]) for row in rows))
             for place, column in enumerate(columns)]
 
-    def emit(self, formatter: typing.Any, stdout: typing.TextIO,
+    def emit(self, framed: collections.abc.Callable[..., None],
+             stdout: typing.TextIO,
              parsed_args: argparse.Namespace, width: int | None) -> None:
         """Write the table.
 
-        :param formatter: cliff's, for tables with a frame
+        :param framed: writes a table with a frame, as cliff's formatter does
         :param width: how many columns there are; None: as many as it takes
         """
         names = max((terminal.columns(name) for row in self._rows
@@ -156,7 +203,7 @@ class Table:
             if text < _LEAST_TEXT:
                 stdout.writelines(f'{line}\n' for line in self._narrow(width))
                 return
-        formatter.emit_list(
+        framed(
             ('guest', *(column.title for column in self._columns),
              self._title),
             [('\n'.join(piece for name in row.names

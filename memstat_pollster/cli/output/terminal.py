@@ -17,6 +17,7 @@ Nothing of it is written to what is no terminal.
 
 import collections.abc
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -25,7 +26,8 @@ import sys
 import time
 import types
 import typing
-import unicodedata
+
+import wcwidth
 
 from memstat_pollster.model import advice
 from memstat_pollster.model import status
@@ -84,9 +86,24 @@ def columns(text: str) -> int:
 
     :param text: printable but for what :func:`paint` has added
     """
-    return sum(0 if unicodedata.category(character) in ('Mn', 'Me')
-               else 2 if unicodedata.east_asian_width(character) in 'WF'
-               else 1 for character in _PAINT.sub('', text))
+    return max(wcwidth.wcswidth(_PAINT.sub('', text)), 0)
+
+
+class Picture(io.StringIO):
+    """A picture that is collected, to be shown on a screen.
+
+    It has the screen's width and colours.
+    """
+
+    def __init__(self, screen: typing.TextIO) -> None:
+        super().__init__()
+        self._screen = screen
+
+    def isatty(self) -> bool:
+        return self._screen.isatty()
+
+    def fileno(self) -> int:
+        return self._screen.fileno()
 
 
 def paint(text: str, now: status.Status, coloured: bool) -> str:

@@ -19,15 +19,13 @@ content security policy names the hashes of its one style and its one script,
 so that a browser runs nothing else even if something got through.
 """
 
-import base64
 import collections.abc
 import dataclasses
 import datetime
-import hashlib
 import typing
 
-import jinja2
-
+from memstat_pollster.cli.report import curves
+from memstat_pollster.cli.report import figures
 from memstat_pollster.model import advice
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
@@ -45,9 +43,6 @@ LEGEND: typing.Final = (
 
 #: How far back the curves go.
 DAY_S: typing.Final = 86400.0
-
-#: How long a measure may take to Gnocchi before its absence is told.
-PUBLISHED_AFTER_S: typing.Final = 900.0
 
 #: The most characters of a detail: an XML parser may quote a tenant's text.
 LINE: typing.Final = 400
@@ -146,20 +141,6 @@ class History:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Curve:
-    """A curve to draw; SVG's units are seconds across, percent down.
-
-    :ivar path: of steps, each as long as its point stands for; where there
-        is no point, there is no line
-    :ivar words: the same for those who do not see it
-    """
-
-    width: int
-    path: str
-    words: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class Row:
     """One guest as the page shows it; amounts in KiB, missing is None.
 
@@ -186,7 +167,7 @@ class Row:
     period_s: int | None
     detail: str
     remedy: tuple[tuple[bool, str], ...]
-    curve: Curve | None = None
+    curve: curves.Curve | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -215,39 +196,6 @@ class Page:
     common_kib: int
     note: str | None = None
     legend: tuple[tuple[str, str], ...] = LEGEND
-
-
-def amount(kib: float | None) -> str:
-    """KiB for people: in MiB, GiB or TiB; a dash when missing."""
-    if kib is None:
-        return '–'
-    mib = kib / 1024
-    if mib < 9.95:
-        return f'{mib:.1f} MiB'
-    for unit, size in (('MiB', 1), ('GiB', 1024)):
-        if mib < size * 999.5:
-            value = mib / size
-            return f'{value:.{0 if unit == "MiB" or value >= 99.95 else 1}f}' \
-                   f' {unit}'
-    return f'{mib / 1024**2:.1f} TiB'
-
-
-def seconds(value: float | None) -> str:
-    """Seconds for people; a dash when missing."""
-    if value is None:
-        return '–'
-    if value < 9.95:
-        return f'{value:.1f} s' if value % 1 else f'{value:.0f} s'
-    for unit, size, below in (('s', 1, 120), ('min', 60, 7200),
-                              ('h', 3600, 172800)):
-        if value < below:
-            return f'{value / size:.0f} {unit}'
-    return f'{value / 86400:.0f} d'
-
-
-def _number(value: float | None) -> str:
-    """For a data attribute; empty when missing."""
-    return '' if value is None else f'{value:.12g}'
 
 
 def _state(found: Status, count: int = 0) -> State:
@@ -290,60 +238,27 @@ def _pieces(text: str | None) -> tuple[tuple[bool, str], ...]:
                  in enumerate((text or '').split('"')) if piece)
 
 
-def curve(series: meters.Series, start_s: float, end_s: float,
-          size_kib: int) -> Curve | None:
-    """A guest's used memory between two times.
-
-    :param size_kib: what the full height stands for
-    :returns: None where nothing of it lies between them
-    """
-    points = [(begin_s, mib) for begin_s, mib in series.points
-              if start_s <= begin_s < end_s]
-    if not points:
-        return None
-    full = max(size_kib / 1024, *(mib for _, mib in points))
-    steps, until, gaps = [], None, 0
-    for begin_s, mib in points:
-        left, right = (round(each - start_s) for each in (
-            begin_s, min(begin_s + series.granularity_s, end_s)))
-        down = f'{100 - 100 * mib / full:.2f}'
-        if until is not None and begin_s - until < series.granularity_s / 2:
-            steps.append(f'V{down}H{right}')
-        else:
-            gaps += until is not None
-            steps.append(f'M{left} {down}H{right}')
-        until = begin_s + series.granularity_s
-    values = [mib * 1024 for _, mib in points]
-    words = (f'{amount(min(values))} to {amount(max(values))} used in the '
-             f'last {seconds(end_s - start_s)}')
-    if gaps:
-        words += f', {gaps} gap{"s" * (gaps > 1)}'
-    if until is not None and end_s - until > max(
-            2 * series.granularity_s, PUBLISHED_AFTER_S):
-        words += f', none for the last {seconds(end_s - until)}'
-    return Curve(round(end_s - start_s), ''.join(steps), words)
-
-
-def _row(guest: judged.Guest, line: Curve | None) -> Row:
+def _row(guest: judged.Guest, line: curves.Curve | None) -> Row:
     reading = guest.reading or stats.Reading()
     resident, size = reading.rss_kib, reading.maximum_kib
     memory = guest.memory
     parts = () if memory is None else split(memory)
     if memory is not None:
-        words = ', '.join(f'{amount(kib)} {kind}' for kind, kib in parts)
+        words = ', '.join(f'{figures.amount(kib)} {kind}'
+                          for kind, kib in parts)
         words += f' ({memory.util_percent:.0f} % in use)'
     else:
         words = 'no numbers'
-    names = [text.printable(name)
-             for name in (guest.display_name, guest.name) if name]
+    names = list(map(text.printable, guest.names))
     return Row(
         name=names[0] if names else 'guest',
-        other_name=names[1] if names[1:] and names[1] != names[0] else None,
+        other_name=names[1] if names[1:] else None,
         uuid=text.printable(guest.uuid),
         state=_state(guest.verdict.status),
         segments=_segments(parts),
         resident=_segments([('resident', resident)] if resident else []),
-        words=words, resident_words=f'{amount(resident)} resident on the host',
+        words=words,
+        resident_words=f'{figures.amount(resident)} resident on the host',
         used_kib=memory.used_kib if memory else None,
         size_kib=size, resident_kib=resident,
         scale_kib=max(size or 0, resident or 0,
@@ -373,12 +288,13 @@ def _totals(guests: collections.abc.Collection[judged.Guest],
              and guest.reading.maximum_kib]
     residents = [guest.reading.rss_kib for guest in guests
                  if guest.reading and guest.reading.rss_kib]
-    used = Total('Used by guests', amount(None), 'no guest has numbers')
+    used = Total('Used by guests', figures.amount(None),
+                 'no guest has numbers')
     if reporting:
         used = Total(
-            'Used by guests', amount(sums['used']),
-            f'of {amount(have)} in the {len(reporting)} with numbers; '
-            f'{amount(sums["reclaimable"])} reclaimable',
+            'Used by guests', figures.amount(sums['used']),
+            f'of {figures.amount(have)} in the {len(reporting)} with numbers; '
+            f'{figures.amount(sums["reclaimable"])} reclaimable',
             _segments(sums.items()), max(have, 1))
     return (
         Total('Guests', str(len(guests)),
@@ -393,10 +309,10 @@ def _totals(guests: collections.abc.Collection[judged.Guest],
 
 def _of_host(name: str, kind: str, kib: int, host: Host) -> Total:
     if not host.memory_kib:
-        return Total(name, amount(kib), 'of an unknown amount')
-    return Total(name, amount(kib),
+        return Total(name, figures.amount(kib), 'of an unknown amount')
+    return Total(name, figures.amount(kib),
                  f'{100 * kib / host.memory_kib:.0f} % of '
-                 f"the host's {amount(host.memory_kib)}",
+                 f"the host's {figures.amount(host.memory_kib)}",
                  _segments([(kind, kib)]), max(host.memory_kib, kib))
 
 
@@ -430,40 +346,9 @@ def view(cycle: judged.Cycle, host: Host, made: datetime.datetime,
 
 
 def _curve(guest: judged.Guest, history: History,
-           end_s: float) -> Curve | None:
+           end_s: float) -> curves.Curve | None:
     series = history.usage.get(guest.uuid)
     if series is None or guest.reading is None:
         return None
-    return curve(series, end_s - history.span_s, end_s,
+    return curves.curve(series, end_s - history.span_s, end_s,
                  guest.reading.maximum_kib or 1)
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return f"'sha256-{digest.decode()}'"
-
-
-def render(cycle: judged.Cycle, host: Host, made: datetime.datetime,
-           version: str, history: History | None = None) -> str:
-    """The page.
-
-    :param made: when the guests were read, in UTC
-    :param version: of this package
-    :param history: for a curve in each guest's row; None: without curves
-    :returns: HTML that loads nothing from anywhere
-    """
-    loader = jinja2.PackageLoader('memstat_pollster.cli.report')
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True,
-        undefined=jinja2.StrictUndefined)
-    environment.filters.update(
-        amount=amount, seconds=seconds, number=_number)
-    style, script = (
-        '\n' + loader.get_source(environment, name)[0]
-        for name in ('report.css', 'report.js'))
-    policy = (f"default-src 'none'; script-src {_hash(script)}; "
-              f"style-src {_hash(style)}; img-src data:; base-uri 'none'; "
-              f"form-action 'none'")
-    return environment.get_template('report.html').render(
-        page=view(cycle, host, made, version, history), style=style,
-        script=script, policy=policy)

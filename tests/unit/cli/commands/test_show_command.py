@@ -30,9 +30,9 @@ from memstat_pollster.model import reasoning
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster.model import steps
+from tests.unit.cli.commands import test_status_command
 from tests.unit import commands
 from tests.unit import fakes
-from tests.unit import test_cmd_status
 
 LINUX = "<nova:property name='os_distro'>ubuntu</nova:property>"
 
@@ -49,7 +49,7 @@ def plain(text):
 
 class TestText(commands.CommandTest):
     def test_a_healthy_guest(self):
-        self.make(test_cmd_status.web())
+        self.make(test_status_command.web())
         self.assertEqual(0, self.run_command('show', 'web'))
         self.assertEqual(f'''\
 web / instance-00000001
@@ -89,7 +89,7 @@ What libvirt says
 
     def test_a_narrow_terminal(self):
         self.stream = commands.Terminal
-        self.make(test_cmd_status.hung(properties=LINUX))
+        self.make(test_status_command.hung(properties=LINUX))
         for columns in (54, 60, 79, 80, 160):
             with fixtures.EnvironmentVariable('COLUMNS', str(columns)):
                 self.run_command('show', 'web')
@@ -106,7 +106,7 @@ What libvirt says
                 r'kernel\s+manages\n  usable ')
 
     def test_what_to_do_is_told_in_steps(self):
-        self.make(test_cmd_status.hung(properties=LINUX))
+        self.make(test_status_command.hung(properties=LINUX))
         self.assertEqual(1, self.run_command('show', 'web'))
         text = plain(self.stdout)
         self.assertIn('  guest OS  linux, by its metadata\n', text)
@@ -127,14 +127,14 @@ How to see that it helped
 ''', text.partition('\n\nWhat to do')[2].join(['What to do', '']))
 
     def test_a_guest_that_never_answered(self):
-        self.make(test_cmd_status.silent(3))
+        self.make(test_status_command.silent(3))
         self.run_command('show', 'silent3', '--wait', '0')
         self.assertIn('  last-update never: ', self.stdout)
         self.assertIn('  available              -  MemTotal ',
                       self.stdout)
 
     def test_libvirt_without_an_answer(self):
-        domain = test_cmd_status.web()
+        domain = test_status_command.web()
         domain.document = '<broken'
         self.make(domain)
         self.assertEqual(1, self.run_command('show', domain.uuid))
@@ -143,7 +143,7 @@ How to see that it helped
                       self.stdout)
 
     def test_a_hostile_guest_is_shown_harmless(self):
-        domain = test_cmd_status.web(display_name='x&#x85;\u202e&#10;y')
+        domain = test_status_command.web(display_name='x&#x85;\u202e&#10;y')
         domain.model = 'v\u202e&#x85;'
         domain.record['balloon.last-update'] = 2**62
         self.make(domain)
@@ -155,7 +155,7 @@ How to see that it helped
 
     def test_colours_on_a_terminal(self):
         self.stream = commands.Terminal
-        self.make(test_cmd_status.web())
+        self.make(test_status_command.web())
         self.run_command('show', 'web')
         self.assertEqual(['\033[32mreporting\033[0m', '\033[32mYES\033[0m'],
                          re.findall('\033\\[32m.*?\033\\[0m', self.stdout))
@@ -166,7 +166,7 @@ How to see that it helped
 
 class TestJson(commands.CommandTest):
     def test_all_there_is(self):
-        self.make(test_cmd_status.web())
+        self.make(test_status_command.web())
         found, record = self.json('show', 'web')
         self.assertEqual(0, found)
         stamp = record['reading'].pop('last_update_s')
@@ -174,7 +174,7 @@ class TestJson(commands.CommandTest):
         record['rules'] = [[rule['status'], rule['holds']]
                            for rule in record['rules']]
         self.assertEqual({
-            **test_cmd_status.WEB, 'age_s': record['age_s'],
+            **test_status_command.WEB, 'age_s': record['age_s'],
             'guest_os': 'unknown', 'balloon_model': 'virtio',
             'nova_period_s': 10, 'nova_period_file': str(self.nova_conf),
             'used_from': 'usable',
@@ -189,7 +189,7 @@ class TestJson(commands.CommandTest):
             'steps': [], 'check': []}, record)
 
     def test_rules_after_the_one_that_decides_are_not_asked(self):
-        self.make(test_cmd_status.web(model='none'))
+        self.make(test_status_command.web(model='none'))
         found, record = self.json('show', 'web')
         self.assertEqual(1, found)
         answers = [rule['holds'] for rule in record['rules']]
@@ -203,7 +203,7 @@ class TestJson(commands.CommandTest):
 
     def test_nova_that_wants_none_needs_another_step(self):
         self.set_nova_period(0)
-        self.make(test_cmd_status.web(model='none'))
+        self.make(test_status_command.web(model='none'))
         found, record = self.json('show', 'web')
         self.assertEqual((0, 0), (found, record['nova_period_s']))
         self.assertIn('mem_stats_period_seconds', record['steps'][0])
@@ -213,21 +213,20 @@ class TestHelp(commands.CommandTest):
     def test_it_says_what_is_shown_without_a_format(self):
         self.assertEqual(0, self.run_command('show', '--help'))
         words = ' '.join(self.stdout.split())
-        self.assertIn('the output format; table, the default, is a text to '
-                      'read unless -c chooses columns', words)
-        self.assertNotIn('defaults to', words)
+        self.assertIn('The format table, the default, is a text to read, '
+                      'unless -c chooses columns.', words)
 
 
 class TestNaming(commands.CommandTest):
     def test_a_name_that_two_have(self):
-        self.make(test_cmd_status.web(1), test_cmd_status.web(2))
+        self.make(test_status_command.web(1), test_status_command.web(2))
         self.assertEqual(3, self.run_command('show', 'web'))
         self.assertEqual(
             'memstat-pollster: 2 guests have the name web; name one by its '
             f'UUID: {fakes.uuid_of(1)}, {fakes.uuid_of(2)}\n', self.stderr)
 
     def test_an_unknown_name(self):
-        self.make(test_cmd_status.web(1))
+        self.make(test_status_command.web(1))
         self.assertEqual(3, self.run_command('show', 'wbe'))
         self.assertIn('did you mean web?', self.stderr)
 

@@ -22,9 +22,9 @@ from oslo_config import cfg
 import yaml
 
 from memstat_pollster.cli import application
-from memstat_pollster.cli.commands import gnocchi_commands
 from memstat_pollster.config import errors
 from memstat_pollster.gnocchi import definitions
+from memstat_pollster.gnocchi import publisher
 from tests.unit import files
 from tests.unit import servers
 
@@ -157,7 +157,7 @@ class TestSource(files.FilesTest):
         # Of a project without a directory in /etc, where one may be.
         conf(['--config-file', self.configuration(DEFAULT=options)],
              project='memstat-none')
-        return gnocchi_commands.source(conf)
+        return publisher.source(conf)
 
     def test_ceilometers_own(self):
         self.assertEqual(STOCK, self.source())

@@ -29,7 +29,7 @@ from memstat_pollster.model import nova_period
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster import monitor
-from tests.unit import test_stats
+from tests.unit.model import test_stats
 
 NOBODY = 65534
 UUID = '6f9c3c1a-6a27-4f29-9b5b-0c7f4a1f9d11'

@@ -20,7 +20,8 @@ import sys
 
 import fixtures
 
-from memstat_pollster.cli.commands import doctor_command
+from memstat_pollster.cli.doctor import examination
+from memstat_pollster.cli.doctor import rights
 from memstat_pollster.config import nova
 from memstat_pollster.config import yamlfile
 from memstat_pollster.host import inspector
@@ -44,7 +45,7 @@ class DoctorTest(commands.CommandTest):
     def setUp(self):
         super().setUp()
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cli.commands.doctor_command._LOAD', self.load))
+            'memstat_pollster.cli.doctor.examination._LOAD', self.load))
         self.conf.write_text(self.conf.read_text()
                              + f'[polling]\ncfg_file = {self.etc}/polling\n')
         self.polling = self.etc / 'polling'
@@ -56,7 +57,7 @@ class DoctorTest(commands.CommandTest):
 
     def doctor(self, *argv):
         """(exit status, {check: (outcome, finding, remedy)})."""
-        me = doctor_command.user_name()
+        me = rights.user_name()
         status, found = self.json('doctor', '--user', me, *argv)
         return status, {each['check']: (each['outcome'], each['finding'],
                                         each['remedy']) for each in found}
@@ -64,7 +65,7 @@ class DoctorTest(commands.CommandTest):
 
 class TestWhole(DoctorTest):
 
-    load = doctor_command._LOAD
+    load = examination._LOAD
 
     def test_every_check_and_its_order(self):
         status, found = self.doctor()
@@ -86,7 +87,7 @@ class TestWhole(DoctorTest):
 
     def test_a_table_has_no_none(self):
         self.assertEqual(0, self.run_command('doctor', '--user',
-                                             doctor_command.user_name()))
+                                             rights.user_name()))
         self.assertNotIn('None', self.stdout)
 
     def test_a_clock_that_was_set_back(self):
@@ -177,7 +178,7 @@ class TestConfiguration(DoctorTest):
             return make(conf)
         self.make_inspector = make_inspector
         self.run_command('--uri', 'test:///named', 'doctor', '--user',
-                         doctor_command.user_name())
+                         rights.user_name())
         self.assertEqual(['test:///named'], seen)
 
     def test_no_polling_yaml(self):
@@ -274,21 +275,21 @@ class TestUser(DoctorTest):
                          self.stderr)
 
     def test_numbers_without_a_name(self):
-        self.assertEqual('4294967000', doctor_command.group_name(4294967000))
-        self.assertTrue(doctor_command.has_user('root'))
-        self.assertFalse(doctor_command.has_user('no-such'))
+        self.assertEqual('4294967000', rights.group_name(4294967000))
+        self.assertTrue(rights.has_user('root'))
+        self.assertFalse(rights.has_user('no-such'))
 
 
 class TestWhoMayRead(commands.CommandTest):
     """As root nothing is barred, so another user asks."""
 
     ASK = ('import os, sys\n'
-           'from memstat_pollster.cli.commands import doctor_command\n'
+           'from memstat_pollster.cli.doctor import rights\n'
            'if os.geteuid() == 0:\n'
            '    os.setgroups([])\n'
            '    os.setgid(65534)\n'
            '    os.setuid(65534)\n'
-           'print(doctor_command.who_may_read(sys.argv[1]))\n')
+           'print(rights.who_may_read(sys.argv[1]))\n')
 
     def ask(self, path):
         return subprocess.run(
@@ -296,8 +297,8 @@ class TestWhoMayRead(commands.CommandTest):
             capture_output=True, timeout=60).stdout.strip()
 
     def test_a_file_that_can_be_read_or_is_not_there(self):
-        self.assertIsNone(doctor_command.who_may_read('/etc/passwd'))
-        self.assertIsNone(doctor_command.who_may_read('/no/such/file'))
+        self.assertIsNone(rights.who_may_read('/etc/passwd'))
+        self.assertIsNone(rights.who_may_read('/no/such/file'))
 
     def test_a_file_that_its_group_may_read(self):
         if os.geteuid() != 0:
@@ -315,7 +316,7 @@ class TestEntryPoints(DoctorTest):
 
     def test_pollsters_that_do_not_load(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cli.commands.doctor_command._LOAD',
+            'memstat_pollster.cli.doctor.examination._LOAD',
             'import no_such_module\n'))
         status, found = self.doctor()
         if found['ceilometer_version'][0] == 'skipped':
@@ -329,11 +330,11 @@ class TestEntryPoints(DoctorTest):
 
     def test_pollsters_that_take_for_ever(self):
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cli.commands.doctor_command._LOAD',
+            'memstat_pollster.cli.doctor.examination._LOAD',
             'import time\n'
             'time.sleep(60)\n'))
         self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.cli.commands.doctor_command.LOAD_TIMEOUT_S',
+            'memstat_pollster.cli.doctor.examination.LOAD_TIMEOUT_S',
             0.1))
         _status, found = self.doctor()
         if found['ceilometer_version'][0] != 'skipped':

@@ -23,7 +23,7 @@ import yaml
 from memstat_pollster.gnocchi import definitions
 from memstat_pollster.model import meters
 
-ETC = pathlib.Path(__file__).parents[2] / 'etc'
+ETC = pathlib.Path(__file__).resolve().parents[3] / 'etc'
 STOCK = pathlib.Path(importlib.util.find_spec(
     'ceilometer').submodule_search_locations[0],
     'publisher', 'data', 'gnocchi_resources.yaml')

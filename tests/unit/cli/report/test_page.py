@@ -15,7 +15,10 @@ import datetime
 
 import testtools
 
+from memstat_pollster.cli.report import curves
+from memstat_pollster.cli.report import figures
 from memstat_pollster.cli.report import page
+from memstat_pollster.cli.report import render
 from memstat_pollster.model import facts
 from memstat_pollster.model import meters
 from memstat_pollster.model import nova_period
@@ -53,7 +56,7 @@ class TestAmounts(testtools.TestCase):
         self.assertEqual(
             ['–', '0.0 MiB', '9.9 MiB', '10 MiB', '999 MiB', '1.0 GiB',
              '99.9 GiB', '100 GiB', '1.0 TiB'],
-            [page.amount(kib) for kib in (
+            [figures.amount(kib) for kib in (
                 None, 0, 9.9 * 1024, 10 * 1024, 999 * 1024, 1000 * 1024,
                 99.9 * 1024**2, 100 * 1024**2, 1024**3)])
 
@@ -61,7 +64,7 @@ class TestAmounts(testtools.TestCase):
         self.assertEqual(
             ['–', '0 s', '3 s', '3.6 s', '10 s', '119 s', '2 min', '2 h',
              '47 h', '2 d'],
-            [page.seconds(value) for value in (
+            [figures.seconds(value) for value in (
                 None, 0, 3, 3.6, 9.96, 119, 120, 7200, 47 * 3600, 172800)])
 
 
@@ -165,29 +168,29 @@ class TestCurve(testtools.TestCase):
         series = meters.Series(300.0, (
             (1000.0, 100.0), (1300.0, 150.0), (2200.0, 50.0)))
         self.assertEqual(
-            page.Curve(2000, 'M0 50.00H300V25.00H600M1200 75.00H1500',
+            curves.Curve(2000, 'M0 50.00H300V25.00H600M1200 75.00H1500',
                        '50 MiB to 150 MiB used in the last 33 min, 1 gap'),
-            page.curve(series, 1000.0, 3000.0, 200 * 1024))
+            curves.curve(series, 1000.0, 3000.0, 200 * 1024))
 
     def test_a_guest_that_has_stopped(self):
         series = meters.Series(300.0, ((1000.0, 100.0),))
         self.assertEqual(
             '100 MiB to 100 MiB used in the last 2 h, none for the last '
             '115 min',
-            page.curve(series, 1000.0, 8200.0, 200 * 1024).words)
+            curves.curve(series, 1000.0, 8200.0, 200 * 1024).words)
 
     def test_what_is_older_or_of_the_future_is_left_out(self):
         series = meters.Series(300.0, (
             (900.0, 999.0), (1000.0, 20.0), (2900.0, 40.0), (3000.0, 999.0)))
-        found = page.curve(series, 1000.0, 3000.0, 50 * 1024)
+        found = curves.curve(series, 1000.0, 3000.0, 50 * 1024)
         self.assertEqual('M0 60.00H300M1900 20.00H2000', found.path)
-        self.assertIsNone(page.curve(series, 4000.0, 5000.0, 1))
+        self.assertIsNone(curves.curve(series, 4000.0, 5000.0, 1))
 
     def test_more_than_the_machine_has_now(self):
         """It was resized since: the curve is as high as its highest."""
         series = meters.Series(60.0, ((0.0, 400.0), (60.0, 100.0)))
         self.assertEqual('M0 0.00H60V75.00H120',
-                         page.curve(series, 0.0, 600.0, 200 * 1024).path)
+                         curves.curve(series, 0.0, 600.0, 200 * 1024).path)
 
     def test_a_page_with_and_without_gnocchi(self):
         now = int(datetime.datetime.now().timestamp())
@@ -195,11 +198,11 @@ class TestCurve(testtools.TestCase):
                       fakes.Domain(2, fakes.healthy(now)))
         history = page.History({fakes.uuid_of(2): meters.Series(
             300.0, ((MADE.timestamp() - 600, 256.0),))})
-        html = page.render(found, HOST, MADE, '1', history)
+        html = render.render(found, HOST, MADE, '1', history)
         self.assertEqual(1, html.count('class="curve"'))
         self.assertIn('<path d="M85800 75.00H86100"/>', html)
         self.assertIn('256 MiB to 256 MiB used in the last 24 h', html)
-        html = page.render(found, HOST, MADE, '1',
+        html = render.render(found, HOST, MADE, '1',
                            page.History(error='<b>no token'))
         self.assertIn('No curves: &lt;b&gt;no token', html)
         self.assertEqual(0, html.count('class="curve"'))
@@ -208,21 +211,21 @@ class TestCurve(testtools.TestCase):
 class TestRender(testtools.TestCase):
 
     def test_an_empty_node(self):
-        html = page.render(cycle(), HOST, MADE, '1.2.3')
+        html = render.render(cycle(), HOST, MADE, '1.2.3')
         self.assertIn('There is no guest on this node.', html)
         self.assertNotIn('<script', html)
         self.assertIn('<time datetime="2026-03-05T07:11:13+00:00">'
                       '2026-03-05 07:11:13 UTC</time>', html)
 
     def test_libvirt_does_not_answer(self):
-        html = page.render(cycle(error='<b>no socket\x1b[2J'),
+        html = render.render(cycle(error='<b>no socket\x1b[2J'),
                            page.Host('compute-7'), MADE, '1.2.3')
         self.assertIn('&lt;b&gt;no socket\\x1b[2J', html)
         self.assertNotIn('<table', html)
 
     def test_nothing_that_a_tenant_wrote_is_markup(self):
         now = int(datetime.datetime.now().timestamp())
-        html = page.render(cycle(fakes.Domain(
+        html = render.render(cycle(fakes.Domain(
             1, fakes.healthy(now),
             display_name='&lt;i&gt;"{{ 1 }}&#x202e;')), HOST, MADE, '1')
         self.assertIn('<bdi>&lt;i&gt;&#34;{{ 1 }}\\u202e</bdi>', html)
@@ -230,6 +233,6 @@ class TestRender(testtools.TestCase):
         self.assertNotIn('\u202e', html)
 
     def test_nothing_is_loaded(self):
-        html = page.render(cycle(), HOST, MADE, '1.2.3')
+        html = render.render(cycle(), HOST, MADE, '1.2.3')
         self.assertNotRegex(html, r'(?i)https?://(?!www\.apache\.org/)')
         self.assertIn('content="default-src &#39;none&#39;; script-src', html)

@@ -34,7 +34,7 @@ def shown(width, *rows):
     """The lines of a table."""
     stdout = io.StringIO()
     table.Table(COLUMNS, 'do', rows).emit(
-        framed.TableFormatter(), stdout, argparse.Namespace(
+        framed.TableFormatter().emit_list, stdout, argparse.Namespace(
             max_width=0, fit_width=False, print_empty=True), width)
     return stdout.getvalue().splitlines()
 

@@ -19,7 +19,7 @@ import re
 import fixtures
 import libvirt
 
-from memstat_pollster.cli.commands import status_command as status_command
+from memstat_pollster.cli.output import listing
 from memstat_pollster.cli.output import terminal
 from tests.unit import commands
 from tests.unit import fakes
@@ -331,7 +331,7 @@ class TestTable(StatusTest):
         rows = list(csv.DictReader(io.StringIO(self.stdout)))
         self.assertEqual(['stale', 'reporting'],
                          [row['status'] for row in rows])
-        self.assertEqual(list(status_command.COLUMNS), list(rows[0]))
+        self.assertEqual(list(listing.COLUMNS), list(rows[0]))
 
     def test_no_colours_where_it_is_no_terminal(self):
         self.run_command('status')

@@ -17,9 +17,9 @@ import re
 import fixtures
 import libvirt
 
+from tests.unit.cli.commands import test_status_command
 from tests.unit import commands
 from tests.unit import fakes
-from tests.unit import test_cmd_status
 
 NO_DEVICE = ('it has no balloon device: hard reboot it, so that Nova writes '
              'its XML anew')
@@ -27,7 +27,7 @@ NO_DEVICE = ('it has no balloon device: hard reboot it, so that Nova writes '
 
 def without(number, **changes):
     """A guest that has a balloon and no period; it answers once it has."""
-    domain = test_cmd_status.hung(number, period=None, **changes)
+    domain = test_status_command.hung(number, period=None, **changes)
 
     def answer():
         domain.record['balloon.last-update'] = commands.ago(0)
@@ -46,8 +46,9 @@ class EnableTest(commands.CommandTest):
         super().setUp()
         self.first = without(1, display_name='first')
         self.second = without(2, display_name='second')
-        self.has = test_cmd_status.web(3, display_name='third', period=60)
-        self.none = test_cmd_status.web(4, display_name='none', model='none')
+        self.has = test_status_command.web(3, display_name='third', period=60)
+        self.none = test_status_command.web(4, display_name='none',
+                                            model='none')
         self.make(self.first, self.second, self.has, self.none)
 
     def periods(self):
@@ -160,9 +161,9 @@ class TestPlan(EnableTest):
         self.changed_nothing()
 
     def test_why_others_are_left_alone(self):
-        paused = test_cmd_status.web(5, display_name='paused', period=None)
+        paused = test_status_command.web(5, display_name='paused', period=None)
         paused.record.update({'state.state': 3, 'state.reason': 1})
-        broken = test_cmd_status.web(6)
+        broken = test_status_command.web(6)
         broken.document = '<broken'
         self.make(self.has, paused, broken)
         status, rows = self.json('enable', 'third', 'paused',

@@ -21,7 +21,7 @@ from memstat_pollster.model import history
 from memstat_pollster.model import journal
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
-from tests.unit import test_stats
+from tests.unit.model import test_stats
 
 #: The host's clocks when a test begins; they have nothing in common.
 WALL = 1795451932.25

@@ -18,7 +18,7 @@ from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli.report import page
 from memstat_pollster.model import advice
 from memstat_pollster.model import status
-from tests.unit import test_status
+from tests.unit.model import test_status
 
 
 class TestSeverities(testtools.TestCase):

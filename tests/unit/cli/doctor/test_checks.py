@@ -20,6 +20,8 @@ import testtools
 
 from memstat_pollster.cli.commands import doctor_command
 from memstat_pollster.cli.doctor import checks
+from memstat_pollster.cli.doctor import examination
+from memstat_pollster.cli.doctor import polling
 from memstat_pollster.model import domain
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
@@ -69,7 +71,7 @@ class TestPolling(testtools.TestCase):
                  'source memstat both includes and excludes meters by name'),
                 ({'sources': [{**SOURCE, 'meters': ['memory', '*']}]},
                  'source memstat has "*" beside names')):
-            error = self.assertRaises(checks.BrokenPolling, checks.sources,
+            error = self.assertRaises(polling.BrokenPolling, polling.sources,
                                       document)
             self.assertEqual(message, str(error))
 
@@ -83,27 +85,27 @@ class TestPolling(testtools.TestCase):
                 (['!memory*'], 'memory.util', False),
                 (['*', '!memory'], 'memory', False),
                 (['*', '!memory'], 'memory.util', True)):
-            source = checks.Source('s', 1, tuple(patterns))
+            source = polling.Source('s', 1, tuple(patterns))
             self.assertEqual(expected, source.polls(meter), patterns)
 
     def test_an_interval_in_quotes_is_one(self):
         """As the agent takes it."""
-        (source,) = checks.sources(
+        (source,) = polling.sources(
             {'sources': [{**SOURCE, 'interval': '60'}]})
         self.assertEqual(60, source.interval_s)
 
     def test_a_name_that_is_none(self):
-        (source,) = checks.sources(
+        (source,) = polling.sources(
             {'sources': [{**SOURCE, 'name': '\x1b[2J'}]})
         self.assertEqual('\\x1b[2J', source.name)
 
     def test_wildcards_for_the_plugins_meters_are_no_other_meters(self):
-        own = checks.Source('own', 299, ('memory', 'memory.*'))
-        self.assertEqual('ok', outcome(checks.polling_interval(
+        own = polling.Source('own', 299, ('memory', 'memory.*'))
+        self.assertEqual('ok', outcome(polling.interval(
             'polling.yaml', (own,), 10)))
         for patterns in (('*',), ('!cpu',), (*ALL, 'cpu')):
-            self.assertEqual('warning', outcome(checks.polling_interval(
-                'polling.yaml', (checks.Source('all', 299, patterns),), 10)))
+            self.assertEqual('warning', outcome(polling.interval(
+                'polling.yaml', (polling.Source('all', 299, patterns),), 10)))
 
 
 class TestVersions(testtools.TestCase):
@@ -147,7 +149,7 @@ class TestEntryPoints(testtools.TestCase):
     def test_nobody_else_has_pollsters_of_these_names(self):
         """Ceilometer is not installed."""
         self.assertEqual(
-            checks.Check('builtin_pollsters', checks.Outcome.OK,
+            checks.Check('builtin_pollsters', checks.Grade.OK,
                          'no other package has pollsters of these names'),
             checks.builtin_pollsters({name: [] for name in ALL}, True))
 
@@ -176,7 +178,7 @@ class TestGuests(testtools.TestCase):
                   guest(3, last_update=0), guest(4, last_update=1_047)]
         self.assertEqual(
             checks.Check(
-                'clock', checks.Outcome.WARNING,
+                'clock', checks.Grade.WARNING,
                 '2 guests last answered up to 47 s in the future: instance-2 '
                 '(uuid-2), instance-4 (uuid-4)',
                 'see that the clock of the host is right and kept so '
@@ -191,7 +193,7 @@ class TestGuests(testtools.TestCase):
 class Construction:
     """Stands in for Check, and remembers in which line each was made.
 
-    :ivar made: (line of checks.py, check)
+    :ivar made: (file, line) of each, by the module that makes it
     """
 
     def __init__(self):
@@ -199,7 +201,8 @@ class Construction:
 
     def __call__(self, *arguments, **named):
         check = checks_Check(*arguments, **named)
-        self.made.append((sys._getframe(1).f_lineno, check))
+        frame = sys._getframe(1)
+        self.made.append((frame.f_code.co_filename, frame.f_lineno))
         return check
 
 
@@ -220,7 +223,7 @@ def constructions(path):
 class TestRemedies(testtools.TestCase):
     """Bad news always comes with something to do."""
 
-    SOURCES = checks.Source('a', 300, ALL), checks.Source('b', 300, ('cpu',))
+    SOURCES = polling.Source('a', 300, ALL), polling.Source('b', 300, ('cpu',))
 
     #: Every check of this module that can be bad news, and how it comes.
     BAD_NEWS = (
@@ -234,20 +237,20 @@ class TestRemedies(testtools.TestCase):
         lambda: checks.ceilometer_version('18.2.0'),
         lambda: checks.entry_points(ALL[1:], None, True),
         lambda: checks.entry_points(ALL, 'ImportError: no', True),
-        lambda: checks.no_polling('polling.yaml')[0],
-        lambda: checks.broken_polling('p.yaml', 'p.yaml: no')[0],
-        lambda: checks.broken_polling('p.yaml', 'p.yaml: no', 'let in')[0],
-        lambda: checks.polling_meters('p.yaml', ()),
-        lambda: checks.polling_meters(
-            'p.yaml', [checks.Source('a', 300, ALL[2:])]),
-        lambda: checks.polling_meters(
-            'p.yaml', [checks.Source('a', 300, ALL),
-                       checks.Source('b', 299, ('memory',))]),
-        lambda: checks.polling_interval(
+        lambda: polling.none('polling.yaml')[0],
+        lambda: polling.broken('p.yaml', 'p.yaml: no')[0],
+        lambda: polling.broken('p.yaml', 'p.yaml: no', 'let in')[0],
+        lambda: polling.meters_polled('p.yaml', ()),
+        lambda: polling.meters_polled(
+            'p.yaml', [polling.Source('a', 300, ALL[2:])]),
+        lambda: polling.meters_polled(
+            'p.yaml', [polling.Source('a', 300, ALL),
+                       polling.Source('b', 299, ('memory',))]),
+        lambda: polling.interval(
             'p.yaml', TestRemedies.SOURCES, None),
-        lambda: checks.polling_interval(
-            'p.yaml', [checks.Source('a', 300, (*ALL, 'cpu'))], None),
-        lambda: checks.polling_interval(
+        lambda: polling.interval(
+            'p.yaml', [polling.Source('a', 300, (*ALL, 'cpu'))], None),
+        lambda: polling.interval(
             'p.yaml', TestRemedies.SOURCES[:1], 301),
         lambda: checks.guest_periods([guest(1, period=None)], 10),
         lambda: checks.guest_periods([guest(1, model=None)], 10),
@@ -263,24 +266,29 @@ class TestRemedies(testtools.TestCase):
         construction = Construction()
         self.useFixture(fixtures.MonkeyPatch(
             'memstat_pollster.cli.doctor.checks.Check', construction))
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cli.doctor.polling.Check', construction))
         for make in self.BAD_NEWS:
             check = make()
             self.assertIn(outcome(check), ('warning', 'error'), check)
             self.assertTrue(check.remedy, check)
             self.assertNotIn('\n', check.remedy)
-        lines = [line for line, _check in construction.made]
         self.assertEqual([], [
-            (first, last) for first, last in constructions(checks.__file__)
-            if not any(first <= line <= last for line in lines)],
-            'lines of checks.py that no row of the table reaches')
+            (module.__name__, first, last) for module in (checks, polling)
+            for first, last in constructions(module.__file__)
+            if not any(file == module.__file__ and first <= line <= last
+                       for file, line in construction.made)],
+            'lines that no row of the table reaches')
 
     def test_the_doctor_makes_none_elsewhere(self):
-        self.assertEqual([], list(constructions(doctor_command.__file__)))
+        self.assertEqual([], [
+            *constructions(doctor_command.__file__),
+            *constructions(examination.__file__)])
 
     def test_an_error_of_libvirts_that_nobody_knows_help_for(self):
         self.assertEqual(
             checks_Check(
-                'libvirt', checks.Outcome.ERROR,
+                'libvirt', checks.Grade.ERROR,
                 'qemu:///system: End of file while reading data: '
                 'Input/output error',
                 'see what ails it ("systemctl status libvirtd virtqemud", '

@@ -1,0 +1,181 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""A watch over Ceilometer's discovery: it says why guests are not metered.
+
+Discovery is only watched: the agent calls no pollster in a cycle for which
+there are no guests, so a pollster cannot tell that discovery fails.
+"""
+
+import collections.abc
+import functools
+import threading
+import typing
+
+from ceilometer.compute import discovery
+from oslo_config import cfg
+from oslo_log import log
+
+from memstat_pollster.model import journal
+from memstat_pollster.model import judged
+from memstat_pollster import monitor
+
+LOG = log.getLogger(__name__)
+
+#: Whose exceptions mean that Nova was asked in vain.
+NOVA_CLIENTS: typing.Final = ('keystoneauth1', 'novaclient')
+
+
+class Watch:
+    """What one agent's discovery comes to, and what of that has been told."""
+
+    def __init__(self, source: monitor.Monitor) -> None:
+        self._monitor = source
+        # Held for a second cycle: a guest may start after discovery.
+        self._undiscovered = journal.Journal(False, quiet=(), immediate=())
+        self._incomplete: set[str] = set()
+        self._lock = threading.Lock()
+        self._discovered: set[str] = set()
+        self._failing = False
+        self._empty = 0
+
+    def see(self, conf: cfg.ConfigOpts,
+                      found: collections.abc.Collection[typing.Any],
+                      error: Exception | None) -> None:
+        """Take in what a discovery came to; say it if that means no meters.
+
+        The agent repeats a discovery that fails for each of its pollsters,
+        and does not call them: this is told once, until discovery recovers.
+        """
+        with self._lock:
+            self._discovered = {instance.id for instance in found}
+            if found:
+                if self._failing:
+                    LOG.info("Ceilometer's discovery returns guests again")
+                self._failing, self._empty = False, 0
+                return
+            if self._failing:
+                return
+            guests = [guest for guest in self._monitor.cycle().guests.values()
+                      if guest.display_name is not None]
+            # One that returns nothing may be right: a guest that has been
+            # started meanwhile is found by the next.
+            self._empty = self._empty + 1 if guests else 0
+            if not guests or error is None and self._empty < 2:
+                return
+            self._failing = True
+            LOG.error("None of the %d guests of this node is metered: "
+                      "Ceilometer's discovery (%s) %s", len(guests),
+                      conf.compute.instance_discovery_method,
+                      _why_nothing(conf, guests, error))
+
+    def tell_undiscovered(self, cycle: judged.Cycle,
+                          discovered: collections.abc.Set[str]) -> None:
+        """Name, once, each guest of the node that discovery leaves out."""
+        if cycle.error is not None:
+            return
+        for guest in cycle.guests.values():
+            # Where agents share the guests, the others' are discovered, too.
+            missing = guest.uuid not in discovered | self._discovered
+            if self._undiscovered.is_news(guest.uuid, missing) and missing:
+                LOG.info('Guest %s is on this node, but is not metered: '
+                         "Ceilometer's discovery does not return it%s", guest,
+                         '' if guest.display_name else ' (its libvirt '
+                         "metadata has no part of Nova's)")
+        self._undiscovered.retain(cycle.guests)
+        self._incomplete.intersection_update(cycle.guests)
+
+    def tell_incomplete(self, guest: judged.Guest, why: Exception) -> None:
+        """Name, once, a guest that discovery did not describe whole."""
+        if guest.uuid not in self._incomplete:
+            self._incomplete.add(guest.uuid)
+            LOG.warning('Guest %s is not metered, because what discovery '
+                        'says of it is incomplete: %r', guest, why)
+
+
+def _why_nothing(conf: cfg.ConfigOpts,
+                 guests: collections.abc.Sequence[judged.Guest],
+                 error: Exception | None) -> str:
+    """Why discovery returns none of these guests, and what to do."""
+    if conf.compute.instance_discovery_method != 'libvirt_metadata':
+        return (f'does not return them. It asks Nova for the guests of host '
+                f'{conf.host!r}: see that this is what Nova calls the node '
+                f"([DEFAULT]host), and that the agent's log has no errors of "
+                f'Nova or Keystone ([service_credentials])')
+    if error is None:
+        return "does not return them: see the errors in the agent's log"
+    why = f'fails: {type(error).__name__}: {error}'
+    if type(error).__module__.partition('.')[0] not in NOVA_CLIENTS:
+        return why
+    credentials = ("set the agent's credentials in [service_credentials] of "
+                   'ceilometer.conf')
+    extra = compute_option(conf, 'fetch_extra_metadata')
+    if extra is None:
+        return (f'{why}. It asks Nova for every guest, as Ceilometer does '
+                f'before 25. Remedy: {credentials}')
+    if extra:
+        return (f'{why}. It asks Nova for every guest, as [compute]'
+                f'fetch_extra_metadata is true. Remedy: {credentials}; or set '
+                f'that option to false, if Nova is 2025.2 or newer')
+    without = [guest for guest in guests
+               if guest.domain is None or guest.domain.flavor_id is None]
+    if not without:
+        return f'{why}. Remedy: {credentials}'
+    names = ', '.join(map(str, without[:monitor.NAMES_IN_SUMMARY]))
+    return (f'{why}. It asks Nova for the flavor of {len(without)} of them, '
+            f'whose libvirt metadata has no flavor id, among them {names}. '
+            f'Remedy: {credentials}; or hard reboot these guests, if Nova is '
+            f'2025.2 or newer')
+
+
+def compute_option(conf: cfg.ConfigOpts, name: str) -> typing.Any:
+    """An option of group [compute]; None where this Ceilometer has none."""
+    try:
+        return getattr(conf.compute, name)
+    except cfg.NoSuchOptError:
+        return None
+
+
+#: (agent's manager, its configuration, instances found, why none)
+See = collections.abc.Callable[[
+    typing.Any, typing.Any, collections.abc.Collection[typing.Any],
+    Exception | None], None]
+
+
+def watch(see: See) -> None:
+    """Let ``see`` see what each discovery of this node's guests comes to.
+
+    What discovery returns and raises stays as it is.  Only the first one
+    of a process is taken.
+    """
+    original = discovery.InstanceDiscovery.discover
+    if hasattr(original, 'memstat_pollster'):
+        return
+
+    @functools.wraps(original)
+    def discover(self: typing.Any, manager: typing.Any,
+                 param: typing.Any = None) -> typing.Any:
+        found: collections.abc.Collection[typing.Any] = ()
+        failure = None
+        try:
+            found = original(self, manager, param)
+        except Exception as error:  # noqa: BLE001 - it is raised again
+            # Told when it is no longer being handled: oslo.log adds the
+            # exception that is to every line.
+            failure = error
+        see(manager, self.conf, found, failure)
+        if failure is not None:
+            raise failure
+        return found
+
+    discover.memstat_pollster = see  # type: ignore[attr-defined]
+    discovery.InstanceDiscovery.discover = discover

@@ -1,0 +1,44 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What all pollsters of one agent share."""
+
+import threading
+import typing
+import weakref
+
+from oslo_config import cfg
+
+from memstat_pollster.agent import discovery
+from memstat_pollster import node
+
+
+class Agent:
+    """What all pollsters of one agent share."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.monitor = node.make_monitor(conf)
+        self.discovery = discovery.Watch(self.monitor)
+
+
+_agents: weakref.WeakKeyDictionary[typing.Any, Agent] = (
+    weakref.WeakKeyDictionary())
+_agents_lock = threading.Lock()
+
+
+def agent_of(manager: typing.Any, conf: cfg.ConfigOpts) -> Agent:
+    """What the pollsters of this agent share, made when first needed."""
+    with _agents_lock:
+        found = _agents.get(manager)
+        if found is None:
+            found = _agents[manager] = Agent(conf)
+        return found
