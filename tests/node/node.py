@@ -285,9 +285,11 @@ class Node:
                  properties: Mapping[str, str] | None = None,
                  metadata: bool = True, flavor_id: str | None = '42',
                  project_id: str = domain_xml.PROJECT_ID,
+                 devices: str = '',
                  attach: bool = False) -> guests.ScriptedGuest:
         """Start a scripted guest; its `mib` cost the host next to nothing.
 
+        :param devices: further elements for its XML, such as a disk
         :param attach: bind the driver, with a statistics queue
         """
         qtest = self.directory / (name + '.qtest')
@@ -299,6 +301,7 @@ class Node:
             balloon=domain_xml.Balloon(model, period),
             metadata=_metadata(metadata, display_name or name, flavor_id,
                                properties, project_id),
+            devices=devices,
             arguments=('-qtest', 'unix:%s,server=on,wait=off' % qtest,
                        '-qtest-log', 'none'))
         guest = guests.ScriptedGuest(self, spec, qtest)
