@@ -16,7 +16,8 @@
 QEMUs and makes each call on a guest of its own, from a thread and a
 connection of its own: on a frozen guest that nobody has asked anything since,
 on one that another client's call is stuck on, and on a healthy one beside
-them.  Needs root.
+them.  Needs root.  The documentation's table is made of the files that
+``--json doc/source/measured/calls/HOST.json`` writes.
 """
 
 import argparse
@@ -44,8 +45,12 @@ NOVA = 'http://openstack.org/xmlns/libvirt/nova/1.1'
 #: libvirtd starts more threads one by one, and not while a call waits for one:
 #: enough are there from the beginning, so that no call waits for another.
 WORKERS = 300
+#: As many as libvirtd starts with.
+FEW_WORKERS = 5
 #: libvirt itself gives up waiting for a guest's job after 30 s.
 DEADLINE_S = 35.0
+#: What is answered at all while all threads are stuck is answered in ms.
+DEADLINE_NO_THREAD_S = 5.0
 #: So often each call is made on a healthy guest, in each state of the others.
 TIMES = 10
 AT_A_TIME = 5
@@ -61,6 +66,7 @@ STATES = {
     'healthy': 'a healthy guest beside them',
     'healthy_same_connection':
         "a healthy guest, on the stuck call's connection",
+    'no_thread': "a healthy guest, and all of libvirtd's threads are stuck",
 }
 
 GROUPS = {
@@ -196,7 +202,6 @@ CALLS: dict[str, Call] = {
     'vcpus': _domain('vcpus'),
     'vcpusFlags(LIVE)': _domain(
         'vcpusFlags', libvirt.VIR_DOMAIN_AFFECT_LIVE),
-    'getCPUStats(total)': _domain('getCPUStats', True),
     'memoryStats': _domain('memoryStats'),
     'interfaceStats': Call(_of_nic),
     'blockStats': _domain('blockStats', 'vda'),
@@ -332,11 +337,26 @@ class Table:
     def add(self, name: str, state: str, outcome: Outcome) -> None:
         self.cells[name][state].append(outcome)
 
-    def json(self) -> dict[str, typing.Any]:
-        return {name: {state: {**dataclasses.asdict(worst(found)),
-                               'times': len(found)}
+    def result(self) -> dict[str, dict[str, dict[str, typing.Any]]]:
+        """By call and state, without what there is nothing to say of."""
+        return {name: {state: _said(worst(found),
+                                    worst(states['healthy']).keys)
                        for state, found in states.items() if found}
                 for name, states in self.cells.items()}
+
+
+def _said(outcome: Outcome, whole: tuple[str, ...] | None
+          ) -> dict[str, typing.Any]:
+    """An outcome as JSON; `missing`: what a healthy guest's answer has."""
+    said: dict[str, typing.Any] = {'took_s': (
+        None if outcome.took_s is None else round(outcome.took_s, 4))}
+    if outcome.error is not None:
+        said.update(error=outcome.error, message=outcome.message)
+    if whole is not None and outcome.keys is not None:
+        missing = [key for key in whole if key not in outcome.keys]
+        if missing:
+            said.update(missing=missing, of=len(whole))
+    return said
 
 
 def say(text: str) -> None:
@@ -399,10 +419,8 @@ def _held(guests: Guests, healthy: node.ScriptedGuest, table: Table,
     began = time.monotonic()
     holders = {name: Attempt(CALLS['memoryStats'], guests.target(
         frozen[name], healthy, holding[name])) for name in CALLS}
-    for name, guest in frozen.items():
-        node.wait_for(
-            lambda guest=guest: guest.domain.controlInfo()[0]
-            == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 20, f'{name}: held')
+    for guest in frozen.values():
+        _wait_held(guest)
     say(f'{len(CALLS)} calls on held guests, after '
         f'{time.monotonic() - began:.1f} s')
     for state in ('held', 'held_long'):
@@ -428,13 +446,43 @@ def _held(guests: Guests, healthy: node.ScriptedGuest, table: Table,
         raise RuntimeError(f'guests that were not held to the end: {free}')
 
 
+def _no_thread(deadline_s: float, table: Table) -> None:
+    """Calls on a healthy guest while all threads of libvirtd are stuck."""
+    with node.Node(max_workers=FEW_WORKERS, max_clients=1000) as compute:
+        guests = Guests(compute)
+        healthy, *frozen = guests.start('few', FEW_WORKERS + 1)
+        targets = {name: guests.target(healthy, healthy, guests.connect(call))
+                   for name, call in CALLS.items()}
+        for guest in frozen:
+            guest.freeze()
+        for guest in frozen:
+            # One after the other: see WORKERS.
+            Attempt(CALLS['memoryStats'], guests.target(
+                guest, healthy, libvirt.openReadOnly(compute.ro_uri)))
+            _wait_held(guest)
+        say(f'{len(CALLS)} calls while {FEW_WORKERS} of {FEW_WORKERS} threads '
+            f'are stuck')
+        attempts = {name: Attempt(CALLS[name], target)
+                    for name, target in targets.items()}
+        for name, outcome in _in_time(attempts, deadline_s).items():
+            table.add(name, 'no_thread', outcome)
+
+
+def _wait_held(guest: node.ScriptedGuest) -> None:
+    node.wait_for(lambda: guest.domain.controlInfo()[0]
+                  == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 20,
+                  f'{guest.name}: held')
+
+
 def _repeated(call: Call) -> collections.abc.Callable[
         [Target], collections.abc.Callable[[], typing.Any]]:
     """The same call, some times."""
     def make(target: Target) -> collections.abc.Callable[[], typing.Any]:
+        made = call.make(target)
+
         def run() -> None:
             for _ in range(TIMES):
-                call.make(target)()
+                made()
         return run
     return make
 
@@ -452,6 +500,7 @@ def _distribution() -> str:
 
 def measure(deadline_s: float) -> dict[str, typing.Any]:
     table = Table()
+    _no_thread(min(deadline_s, DEADLINE_NO_THREAD_S), table)
     with node.Node(max_workers=WORKERS, max_clients=1000) as compute:
         subprocess.run(
             ['virt-admin', '-c', compute.admin_uri, 'server-threadpool-set',
@@ -471,24 +520,34 @@ def measure(deadline_s: float) -> dict[str, typing.Any]:
             'qemu': _version(compute.connection.getVersion()),
             'linux': platform.release(),
             'deadline_s': deadline_s,
-            'calls': table.json(),
+            'calls': table.result(),
         }
 
 
-def _cell(found: dict[str, typing.Any] | None,
-          healthy: dict[str, typing.Any] | None) -> str:
+def _cell(found: dict[str, typing.Any] | None) -> str:
     if found is None:
         return '-'
     if found['took_s'] is None:
         return 'WAITS'
     text = f'{found["took_s"]:.4f} s'
-    if found['error'] is not None:
-        text += f' error {found["error"]}'
-    if found['keys'] is not None and healthy is not None:
-        missing = len(set(healthy['keys'] or ()) - set(found['keys']))
-        if missing:
-            text += f' ({missing} of {len(healthy["keys"])} keys missing)'
+    if 'error' in found:
+        text += f', error {found["error"]}'
+    if 'missing' in found:
+        text += f', {len(found["missing"])} of {found["of"]} values missing'
     return text
+
+
+def document(result: dict[str, typing.Any]) -> str:
+    """As JSON, a line for each call and state: two runs can be compared."""
+    lines = []
+    for name, states in result['calls'].items():
+        cells = ',\n'.join(f'   {json.dumps(state)}: {json.dumps(said)}'
+                           for state, said in states.items())
+        lines.append(f'  {json.dumps(name)}: {{\n{cells}}}')
+    head = json.dumps({key: value for key, value in result.items()
+                       if key != 'calls'}, indent=1)
+    calls = ',\n'.join(lines)
+    return f'{head[:-2]},\n "calls": {{\n{calls}}}}}\n'
 
 
 def text(result: dict[str, typing.Any]) -> str:
@@ -496,9 +555,8 @@ def text(result: dict[str, typing.Any]) -> str:
              f'QEMU {result["qemu"]}, Linux {result["linux"]}',
              ' | '.join(['call', *STATES])]
     for name, states in result['calls'].items():
-        lines.append(' | '.join([name, *(
-            _cell(states.get(state), states.get('healthy'))
-            for state in STATES)]))
+        lines.append(' | '.join(
+            [name, *(_cell(states.get(state)) for state in STATES)]))
     return '\n'.join(lines)
 
 
@@ -506,7 +564,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog='python -m benchmarks.calls', description=(
             'Make each call to libvirt on frozen, held and healthy guests. '
-            'Needs root; takes about five minutes.'))
+            'Needs root; takes about four minutes.'))
     parser.add_argument('--json', type=pathlib.Path, metavar='FILE',
                         help='write the results to this file as well')
     parser.add_argument('--deadline', type=float, default=DEADLINE_S,
@@ -519,7 +577,8 @@ def main(words: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     if chosen.json:
-        chosen.json.write_text(json.dumps(result, indent=1) + '\n')
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
+        chosen.json.write_text(document(result))
     print(text(result), flush=True)
     return 0
 

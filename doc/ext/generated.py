@@ -14,6 +14,7 @@
 
 import typing
 
+import calls
 from docutils import nodes
 from docutils import statemachine
 from sphinx import application
@@ -82,4 +83,13 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
         ('Folder', 'What it holds', 'Imports'), tables.folder_rows,
         '18 56 26'))
     app.add_directive('folder-drawing', FolderDrawing)
+    app.add_directive('calls-table', _table(
+        ('Call', 'Frozen, nobody else asks it',
+         "Another client's call is stuck on it",
+         "Healthy, all of libvirtd's threads are stuck"),
+        lambda: calls.rows(calls.hosts()), '40 18 24 18'))
+    app.add_directive('calls-measured', _table(
+        ('Host', 'libvirt', 'QEMU', 'Measured', 'Longest answer',
+         'of a healthy guest', 'Stalled beside a stuck call'),
+        lambda: calls.measured(calls.hosts()), '26 10 10 14 12 12 16'))
     return {'parallel_read_safe': True, 'parallel_write_safe': True}

@@ -29,5 +29,6 @@ def _load(name):
 
 
 addresses = _load('addresses')
+calls = _load('calls')
 layout = _load('layout')
 tables = _load('tables')

@@ -20,6 +20,7 @@ import re
 
 import testtools
 
+from benchmarks import calls as made
 from benchmarks import report
 from memstat_pollster.model import meters
 from memstat_pollster.model import status
@@ -34,6 +35,7 @@ SIGNATURES = {
 }
 
 
+calls = extensions.calls
 tables = extensions.tables
 
 
@@ -136,6 +138,98 @@ class TestBenchmarks(testtools.TestCase):
             (directory / 'tables.txt').read_text(),
             ''.join(table.rst() for table in report.tables(result)),
             'run "python -m benchmarks.report doc/source/benchmarks"')
+
+
+class TestCalls(testtools.TestCase):
+    """Which calls wait for QEMU, by what was measured."""
+
+    def _host(self, libvirt, **states):
+        return calls.Host('Debian', libvirt, '1.2.3', '2026-01-02T03:04',
+                          35.0, {'ask': states})
+
+    def test_every_call_was_made_in_every_state_on_every_host(self):
+        expected = {
+            name: [state for state in made.STATES
+                   if not (call.all_guests and state == 'idle')]
+            for name, call in made.CALLS.items()}
+        hosts = calls.hosts()
+        self.assertEqual(
+            {host.distribution: expected for host in hosts},
+            {host.distribution: {name: [state for state in made.STATES
+                                        if state in states]
+                                 for name, states in host.calls.items()}
+             for host in hosts})
+
+    def test_every_host_has_a_libvirt_of_its_own(self):
+        releases = [host.release for host in calls.hosts()]
+        self.assertEqual(['9.0', '11.3', '12.8'], releases)
+
+    def test_a_healthy_guest_answered_every_call_whole(self):
+        self.assertEqual([], [
+            (host.libvirt, name, states['healthy'])
+            for host in calls.hosts()
+            for name, states in host.calls.items()
+            if calls.verdict(states['healthy']) != 'answers'])
+
+    def test_every_call_that_the_package_makes_was_made(self):
+        """By the names of libvirt's methods in the modules that know it."""
+        methods = {name for cls in (made.libvirt.virConnect,
+                                    made.libvirt.virDomain)
+                   for name in vars(cls) if not name.startswith('_')}
+        used = set()
+        for path in (ROOT / 'memstat_pollster').rglob('*.py'):
+            tree = ast.parse(path.read_text())
+            if any(isinstance(node, ast.Import)
+                   and any(name.name == 'libvirt' for name in node.names)
+                   for node in ast.walk(tree)):
+                used |= {node.func.attr for node in ast.walk(tree)
+                         if isinstance(node, ast.Call)
+                         and isinstance(node.func, ast.Attribute)}
+        self.assertIn('XMLDesc', used)
+        measured = {name.partition('(')[0] for name in made.CALLS}
+        # openReadOnly's measurement closes the connection, too; libvirt's own
+        # connect() asks nobody.
+        self.assertEqual(set(), ((used & methods) - measured
+                                 - {'close', 'connect'}))
+
+    def test_what_a_caller_has_to_reckon_with(self):
+        for expected, said in (
+                ('answers', {'took_s': 0.0021}),
+                ('a part', {'took_s': 0.0034, 'missing': ['x'], 'of': 7}),
+                ('error 55', {'took_s': 0.0056, 'error': 55,
+                              'message': 'not running'}),
+                ('30 s, then answers', {'took_s': 30.0013}),
+                ('30 s, then a part', {'took_s': 29.998, 'missing': ['x'],
+                                       'of': 9}),
+                ('30 s, then error 68', {'took_s': 30.0007, 'error': 68,
+                                         'message': 'timed out'}),
+                ('waits', {'took_s': None})):
+            self.assertEqual(expected, calls.verdict(said))
+
+    def test_hosts_that_differ_are_named(self):
+        quick, slow, never = ({'took_s': took_s}
+                              for took_s in (0.0017, 30.0023, None))
+        old = self._host('9.0.0', idle=quick, held=quick, held_long=quick,
+                         no_thread=quick)
+        new = self._host('11.3.0', idle=quick, held=quick, held_long=slow,
+                         no_thread=never)
+        newer = self._host('12.8.0', idle=quick, held=slow, held_long=slow,
+                           no_thread=never)
+        self.assertEqual(
+            [('``ask``', 'answers',
+              '9.0: answers; 11.3, 12.8: 30 s, then answers',
+              '9.0: answers; 11.3, 12.8: waits')],
+            calls.rows([old, new, newer]))
+
+    def test_how_a_host_was_measured(self):
+        host = self._host(
+            '9.0.0', idle={'took_s': 0.0131}, held={'took_s': 30.0017},
+            held_long={'took_s': None}, healthy={'took_s': 0.0274},
+            healthy_same_connection={'took_s': None})
+        self.assertEqual(
+            [('Debian', '9.0.0', '1.2.3', '2026-01-02', '13 ms', '27 ms',
+              '1 of 1')],
+            calls.measured([host]))
 
 
 class TestLinks(testtools.TestCase):
