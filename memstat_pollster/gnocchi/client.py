@@ -12,7 +12,7 @@
 
 """Gnocchi, reached and logged in to as Ceilometer's publisher does it.
 
-The only room with gnocchiclient and keystoneauth1.
+The only file with gnocchiclient and keystoneauth1.
 """
 
 import collections.abc

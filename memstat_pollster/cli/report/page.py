@@ -82,12 +82,12 @@ class State:
     """A status as the page shows it, and how many guests are in it.
 
     :ivar rank: its place when rows are sorted by status, worst first
-    :ivar tone: class of the page's style
+    :ivar severity: class of the page's style
     """
 
     word: str
     rank: int
-    tone: str
+    severity: str
     sign: str
     meaning: str
     count: int = 0
@@ -300,7 +300,7 @@ def _totals(guests: collections.abc.Collection[judged.Guest],
         Total('Guests', str(len(guests)),
               f'{len(reporting)} with numbers, '
               f'{len(guests) - len(reporting)} without',
-              _segments((state.tone, state.count)
+              _segments((state.severity, state.count)
                         for state in reversed(states)), max(len(guests), 1)),
         used,
         _of_host('Resident on the host', 'resident', sum(residents), host),

@@ -39,7 +39,7 @@ ROW = '''    TENTH = (
                 _ANY_OS: 'do the tenth thing with {uuid}'}))
     REPORTING = ('''
 
-#: Runs commands on a guest of that status, and one of every tone.
+#: Runs commands on a guest of that status, and one of every severity.
 PROGRAM = '''import json
 import sys
 
@@ -70,7 +70,7 @@ class Run(commands.CommandTest):
             exit_status = self.run_command(*words.split())
             told[words] = exit_status, self.stdout, self.stderr
         told['page'] = [
-            [state.word, state.tone, state.sign, state.meaning]
+            [state.word, state.severity, state.sign, state.meaning]
             for state in page.STATES.values()]
         json.dump(told, open(sys.argv[1], 'w'))
 

@@ -67,7 +67,7 @@ class TestSeverities(testtools.TestCase):
             ('not_running', 'calm', '‖', 'it does not run'),
             ('reporting', 'good', '✓',
              'its numbers are recent and possible'),
-        ], [(state.word, state.tone, state.sign, state.meaning)
+        ], [(state.word, state.severity, state.sign, state.meaning)
             for state in page.STATES.values()
             if state.word in test_status.TestInterface.RELEASED])
         self.assertEqual(list(range(len(status.Status))),
