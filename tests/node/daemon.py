@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -176,7 +177,9 @@ class Daemon:
         if process is None:
             return
         os.kill(process.pid, signal.SIGTERM)
-        processes.thaw(process.pid)
+        # One that was not frozen may have ended by now.
+        with contextlib.suppress(ProcessLookupError):
+            processes.thaw(process.pid)
         try:
             tools.wait_for(lambda: not self.runs, timeout,
                            'end of libvirtd')

@@ -51,15 +51,25 @@ RESET, ACKNOWLEDGE, DRIVER, DRIVER_OK = 0, 1, 2, 4
 INFLATE, DEFLATE, STATS = range(3)
 PAGE = 4096
 RINGS = 0x10000  # guest-physical, one ring every RING_STRIDE
-RING_STRIDE = 0x4000
-RING_BYTES = 0x3000
-BUFFER = 0x20000  # guest-physical: the statistics record
+#: A ring of 1024 entries, which QEMU has from 10 on, takes 0x7006 bytes.
+RING_STRIDE = 0x10000
+BUFFER = 0x40000  # guest-physical: the statistics record
 
 #: Seconds for an answer, which takes QEMU under a millisecond by itself: of
 #: one that runs on a machine with more to do ...
 ANSWER_TIMEOUT = 60.0
 #: ... and of one that may be frozen, while other guests wait.
 PATIENCE = 2.0
+
+
+def _used_offset(entries: int) -> int:
+    """Where the used ring begins (virtio 1.2, section 2.7.2)."""
+    end = 16 * entries + 6 + 2 * entries
+    return (end + PAGE - 1) // PAGE * PAGE
+
+
+def _ring_bytes(entries: int) -> int:
+    return _used_offset(entries) + 6 + 8 * entries
 
 
 class QTestError(Exception):
@@ -226,8 +236,11 @@ class BalloonDriver:
         ring = RINGS + queue * RING_STRIDE
         self._qtest.write_port('w', QUEUE_SELECT, queue)
         self._queue_size = self._qtest.read_port('w', QUEUE_SIZE)
-        self._qtest.commands(
-            'write 0x%x 0x%x 0x%s' % (ring, RING_BYTES, '00' * RING_BYTES))
+        size = _ring_bytes(self._queue_size)
+        if size > RING_STRIDE:
+            raise QTestError('queue %d has %d entries: its ring takes %d '
+                             'bytes' % (queue, self._queue_size, size))
+        self._qtest.commands('memset 0x%x 0x%x 0x0' % (ring, size))
         self._qtest.write_port('l', QUEUE_PFN, ring // PAGE)
 
     @property
@@ -240,8 +253,7 @@ class BalloonDriver:
 
     @property
     def _used_ring(self) -> int:
-        end = self._avail_ring + 6 + 2 * self._queue_size
-        return (end + PAGE - 1) // PAGE * PAGE
+        return self._stats_ring + _used_offset(self._queue_size)
 
     def set(self, pairs: Iterable[tuple[int, int]] | bytes) -> None:
         """Choose what the next push or answered poll sends."""
