@@ -20,6 +20,7 @@ in the checkout; processes that build at once take turns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
@@ -115,15 +116,16 @@ class Images:
             ready = pathlib.Path(scratch, 'ready')
             ready.mkdir()
             try:
-                _download(_kernel_package(), scratch)
+                _download(_kernel_packages(), scratch)
             except ImageError as error:
                 print(f'{error}\nrunning apt-get update', flush=True)
                 # The mirror may have a newer one by now, and that alone.
                 _update()
-                _download(_kernel_package(), scratch)
-            archive, = pathlib.Path(scratch).glob('*.deb')
-            _run('dpkg', '-x', str(archive), str(tree))
-            kernel, = tree.glob('boot/vmlinuz-*')
+                _download(_kernel_packages(), scratch)
+            for archive in pathlib.Path(scratch).glob('*.deb'):
+                _run('dpkg', '-x', str(archive), str(tree))
+            kernel, = (*tree.glob('boot/vmlinuz-*'),
+                       *tree.glob('usr/lib/modules/*/vmlinuz'))
             shutil.copyfile(kernel, ready / 'vmlinuz')
             modules, = [path for path in (tree / 'lib/modules',
                                           tree / 'usr/lib/modules')
@@ -133,9 +135,9 @@ class Images:
             ready.rename(target)
 
 
-def _download(package: str, directory: str) -> None:
+def _download(packages: Iterable[str], directory: str) -> None:
     _run('apt-get', 'download', '-qq', '-o', 'Acquire::Retries=3',
-         '-o', 'APT::Sandbox::User=root', package, cwd=directory)
+         '-o', 'APT::Sandbox::User=root', *packages, cwd=directory)
 
 
 def _update() -> None:
@@ -143,25 +145,34 @@ def _update() -> None:
          '-o', 'DPkg::Lock::Timeout=300')
 
 
-def _kernel_package() -> str:
-    """The package KERNEL_PACKAGE stands for at present.
+def _kernel_packages() -> list[str]:
+    """The packages KERNEL_PACKAGE stands for at present.
 
-    A machine that has never fetched apt's lists fetches them now.
+    From Debian 14 on an image package is empty: the kernel and its modules
+    are in packages of their own, of the same version.  A machine that has
+    never fetched apt's lists fetches them now.
     """
     for fetch_lists in (False, True):
         if fetch_lists:
             print('%s is not in apt\'s lists: running apt-get update'
                   % KERNEL_PACKAGE, flush=True)
             _update()
-        shown = subprocess.run(
-            ['apt-cache', 'depends', KERNEL_PACKAGE], text=True,
-            capture_output=True, env={**os.environ, 'LC_ALL': 'C'})
-        found = re.search(r'Depends: (linux-image-\S+)', shown.stdout)
+        found = re.search(r'Depends: linux-image-(\S+)',
+                          _depends(KERNEL_PACKAGE))
         if found:
-            return found.group(1)
+            image = 'linux-image-' + found.group(1)
+            return [image, *re.findall(
+                r'Depends: (linux-(?:base|binary|modules)-%s)\n'
+                % re.escape(found.group(1)), _depends(image))]
     raise ImageError('apt knows no %s, not even after apt-get update; '
                      'the Linux guest boots that kernel of Debian\'s'
                      % KERNEL_PACKAGE)
+
+
+def _depends(package: str) -> str:
+    return subprocess.run(
+        ['apt-cache', 'depends', package], text=True, capture_output=True,
+        env={**os.environ, 'LC_ALL': 'C'}).stdout
 
 
 def _keep_module(modules: pathlib.Path, name: str,
