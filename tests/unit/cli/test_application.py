@@ -318,7 +318,8 @@ class TestStreams(commands.CommandTest):
     def run_to(self, redirection, *argv, pass_fds=(), **environment):
         """(exit status, standard output, standard error)"""
         done = subprocess.run(
-            ['sh', '-c', f'exec "$@" {redirection}', '-', sys.executable,
+            # dash takes no descriptor above 9.
+            ['bash', '-c', f'exec "$@" {redirection}', '-', sys.executable,
              '-c', 'import sys; from memstat_pollster.cli import application\n'
              'sys.exit(application.main(sys.argv[1:]))', '--config-file',
              str(self.conf), *argv], capture_output=True,
