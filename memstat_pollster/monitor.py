@@ -49,7 +49,10 @@ class Source(typing.Protocol):
     def read(self) -> observation.Snapshot: ...
 
     def live_xml(self, uuids: collections.abc.Collection[str]
-                 ) -> dict[str, str]: ...
+                 ) -> observation.Documents: ...
+
+    def nova_metadata(self, uuids: collections.abc.Collection[str]
+                      ) -> dict[str, str]: ...
 
 
 Uptimes = collections.abc.Callable[
@@ -82,6 +85,7 @@ class Monitor:
             status.Status.REPORTING, quiet=status.QUIET,
             immediate=status.IMMEDIATE)
         self._domains: dict[str, domain_xml.Domain] = {}
+        self._names: dict[str, str | None] = {}
         self._troubled: dict[str, str] = {}
         self._nova_problems: tuple[str, ...] = ()
         self._error: str | None = None
@@ -110,12 +114,10 @@ class Monitor:
             reading = record.reading
             past = self._readings.observe(
                 uuid, record.domain_id, reading, wall_s=snapshot.wall_s,
-                monotonic_s=snapshot.monotonic_s)
-            known = self._domains.get(uuid)
-            if known is not None and known.domain_id != record.domain_id:
-                known = None
-            evidence[uuid] = facts.Evidence(reading, known, past,
-                                             self._thresholds)
+                monotonic_s=snapshot.monotonic_s, took_s=snapshot.took_s)
+            evidence[uuid] = facts.Evidence(
+                reading, self._known(record), past, self._thresholds,
+                record.trouble)
         self._add_uptimes(evidence)
         doubtful = []
         for uuid, seen in evidence.items():
@@ -126,7 +128,7 @@ class Monitor:
                     seen.domain is None or self._may_differ(verdicts[uuid],
                                                             seen.past)):
                 doubtful.append(uuid)
-        fetched = self._fetch(doubtful)
+        fetched = self._fetch(doubtful, snapshot.records)
         for uuid in doubtful:
             found, trouble = fetched.get(uuid, (None, None))
             if uuid not in fetched or (
@@ -138,9 +140,32 @@ class Monitor:
             evidence[uuid] = dataclasses.replace(
                 evidence[uuid], domain=found, trouble=trouble)
             verdicts[uuid] = status.judge(evidence[uuid])
+        self._name(uuid for uuid, seen in evidence.items()
+                   if seen.domain is None)
         return {uuid: self._guest(snapshot.records[uuid], evidence[uuid],
                                   verdict, wanted)
                 for uuid, verdict in verdicts.items()}
+
+    def _known(self, record: observation.Record) -> domain_xml.Domain | None:
+        """The XML that is known of this run of a guest."""
+        known = self._domains.get(record.uuid)
+        if known is None or known.domain_id != record.domain_id:
+            return None
+        return known
+
+    def _name(self, uuids: collections.abc.Iterable[str]) -> None:
+        """Find out Nova's names of guests whose XML cannot be had."""
+        nameless = [uuid for uuid in uuids if uuid not in self._names]
+        if not nameless:
+            return
+        try:
+            documents = self._source.nova_metadata(nameless)
+        except observation.ReadFailed:
+            # They go by libvirt's name until it answers.
+            return
+        for uuid in nameless:
+            self._names[uuid] = domain_xml.display_name(
+                documents.get(uuid, ''))
 
     def _add_uptimes(self, evidence: dict[str, facts.Evidence]) -> None:
         """For guests without numbers that may seem to have just started."""
@@ -175,18 +200,25 @@ class Monitor:
             status.Status.NOT_RUNNING, status.Status.UNREACHABLE,
             status.Status.NO_DEVICE)
 
-    def _fetch(self, uuids: list[str]) -> dict[
+    def _fetch(self, uuids: list[str], records: collections.abc.Mapping[
+            str, observation.Record]) -> dict[
             str, tuple[domain_xml.Domain | None, str | None]]:
-        """New XML for these guests, parsed; or what is wrong with it."""
+        """New XML for these guests, parsed; or what is wrong with it.
+
+        Where it cannot be had, what is known of the same run holds.
+        """
         try:
             documents = self._source.live_xml(uuids)
         except observation.ReadFailed as exc:
-            return {uuid: (self._domains.get(uuid), f'its live XML could not '
-                           f'be read: {exc}') for uuid in uuids}
-        found: dict[str, tuple[domain_xml.Domain | None, str | None]] = {}
-        for uuid, document in documents.items():
+            return {uuid: (self._known(records[uuid]), f'its live XML could '
+                           f'not be read: {exc}') for uuid in uuids}
+        found: dict[str, tuple[domain_xml.Domain | None, str | None]] = {
+            uuid: (self._known(records[uuid]), why)
+            for uuid, why in documents.failed.items()}
+        for uuid, document in documents.found.items():
             try:
                 self._domains[uuid] = domain_xml.parse(document)
+                self._names[uuid] = self._domains[uuid].display_name
                 self._troubled.pop(uuid, None)
                 found[uuid] = self._domains[uuid], None
             except domain_xml.InvalidDomainXML as exc:
@@ -205,7 +237,8 @@ class Monitor:
         reporting = verdict.status is status.Status.REPORTING
         return judged.Guest(
             uuid=record.uuid, name=record.name,
-            display_name=domain.display_name if domain else None,
+            display_name=(domain.display_name if domain
+                          else self._names.get(record.uuid)),
             reading=reading, domain=domain, verdict=verdict,
             remedy=status.remedy(
                 verdict.status,
@@ -220,7 +253,7 @@ class Monitor:
         """Forget all of every guest that is not on the node any more."""
         self._readings.retain(uuids)
         self._journal.retain(uuids)
-        for book in (self._domains, self._troubled):
+        for book in (self._domains, self._names, self._troubled):
             for uuid in book.keys() - set(uuids):
                 del book[uuid]
 

@@ -19,6 +19,7 @@ import typing
 
 from memstat_pollster.host import bindings
 from memstat_pollster.host import connection
+from memstat_pollster.model import domain
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 
@@ -39,9 +40,9 @@ GUESTS_AT_A_TIME: typing.Final = 8
 
 def record_of(answer: Answer) -> tuple[str, observation.Record]:
     """A guest's UUID, and its part of libvirt's bulk answer."""
-    domain, parameters = answer
-    uuid = domain.UUIDString()
-    return uuid, observation.Record(uuid, domain.ID(), domain.name(),
+    guest, parameters = answer
+    uuid = guest.UUIDString()
+    return uuid, observation.Record(uuid, guest.ID(), guest.name(),
                                     stats.parse(parameters))
 
 
@@ -63,71 +64,129 @@ def _stats_of(source: connection.Connection,
         return []
 
 
-def bulk(source: connection.Connection,
-         known_busy: collections.abc.Collection[str],
-         ) -> dict[str, observation.Record]:
-    """Read the balloon and state of every guest in one call.
+class Progress:
+    """How far a worker is that asks guests one after the other.
+
+    The worker writes it, and who waits for it reads it.
+
+    :ivar asking: UUIDs of the guests that it asks now
+    :ivar given_up: set when it is left behind, so that it asks nobody else
+        once the guest that holds it up answers
+    """
+
+    def __init__(self) -> None:
+        self.asking: frozenset[str] = frozenset()
+        self.given_up = threading.Event()
+
+
+def _take(source: connection.Connection, answers: list[Answer],
+          known_busy: collections.abc.Collection[str],
+          found: dict[str, observation.Record], progress: Progress) -> None:
+    """Keep these answers, and ask those guests again that were busy.
 
     NOWAIT leaves out QEMU's part of a guest that another job holds, instead
     of waiting for that job for up to 30 s.  Mostly that job is another
     client's reading, over in a moment: those guests, and only those, are
     asked again a few times within a third of a second.
-
-    :param known_busy: UUIDs of the guests that were busy to the end of the
-        last read: a migration, or a QEMU that hangs.  They are not waited for
     """
-    records: dict[str, observation.Record] = {}
-    answers = source.getAllDomainStats(
-        libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
-        libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
     for pause_s in (*RETRIES_S, None):
         busy = []
         for answer in answers:
             uuid, record = record_of(answer)
-            records[uuid] = record
+            found[uuid] = record
             if record.busy and uuid not in known_busy:
                 busy.append(answer[0])
-        if not busy or pause_s is None:
-            break
-        time.sleep(pause_s)
+        if not busy or pause_s is None or progress.given_up.wait(pause_s):
+            return
+        progress.asking = frozenset(each.UUIDString() for each in busy)
         answers = _stats_of(source, busy)
-    return records
 
 
-def live_xml(uuids: collections.abc.Set[str]) -> Work[dict[str, str]]:
-    """The live XML of these guests, without those that are gone."""
-    def work(source: connection.Connection) -> dict[str, str]:
-        documents = {}
-        for domain in source.listAllDomains(0):
-            uuid = domain.UUIDString()
-            if uuid not in uuids:
-                continue
-            try:
-                documents[uuid] = domain.XMLDesc(0)
-            except bindings.LibvirtError as exc:
-                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
-        return documents
+def read_all(known_busy: collections.abc.Collection[str],
+             found: dict[str, observation.Record],
+             progress: Progress) -> Work[None]:
+    """Read the balloon and state of every guest in one call, into ``found``.
+
+    :param known_busy: UUIDs of the guests that were busy to the end of the
+        last read: a migration, or a QEMU that hangs.  They are not waited for
+    """
+    def work(source: connection.Connection) -> None:
+        found.clear()
+        answers = source.getAllDomainStats(
+            libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
+            libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
+        _take(source, answers, known_busy, found, progress)
     return work
 
 
 def read_some(uuids: collections.abc.Sequence[str],
+              known_busy: collections.abc.Collection[str],
               found: dict[str, observation.Record],
-              given_up: threading.Event) -> Work[None]:
+              progress: Progress) -> Work[None]:
     """Read these guests in their order, a few at a time, into ``found``.
 
-    :param given_up: set when the reader was left behind, so that it asks
-        nobody else once the guest that holds it answers
+    :param known_busy: see :func:`read_all`
     """
     def work(source: connection.Connection) -> None:
-        domains = {domain.UUIDString(): domain
-                   for domain in source.listAllDomains(0)}
+        domains = {each.UUIDString(): each
+                   for each in source.listAllDomains(0)}
         present = [domains[uuid] for uuid in uuids if uuid in domains]
         for start in range(0, len(present), GUESTS_AT_A_TIME):
-            if given_up.is_set():
+            if progress.given_up.is_set():
                 return
             few = present[start:start + GUESTS_AT_A_TIME]
-            found.update(map(record_of, _stats_of(source, few)))
+            progress.asking = frozenset(each.UUIDString() for each in few)
+            _take(source, _stats_of(source, few), known_busy, found, progress)
+    return work
+
+
+def live_xml(uuids: collections.abc.Sequence[str], found: dict[str, str],
+             gone: set[str], progress: Progress) -> Work[None]:
+    """Read the live XML of these guests, one at a time, into ``found``.
+
+    :param gone: gets the UUIDs of those that are not there
+    """
+    def work(source: connection.Connection) -> None:
+        domains = {each.UUIDString(): each
+                   for each in source.listAllDomains(0)}
+        for uuid in uuids:
+            if progress.given_up.is_set():
+                return
+            progress.asking = frozenset((uuid,))
+            try:
+                found[uuid] = domains[uuid].XMLDesc(0)
+            except KeyError:
+                gone.add(uuid)
+            except bindings.LibvirtError as exc:
+                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                gone.add(uuid)
+    return work
+
+
+def nova_metadata(uuids: collections.abc.Collection[str],
+                  ) -> Work[dict[str, str]]:
+    """Nova's part of these guests' metadata, as XML, where there is one.
+
+    Unlike XMLDesc this waits for no guest's job on any libvirt that was
+    tried: doc/source/hangs.rst.
+    """
+    def work(source: connection.Connection) -> dict[str, str]:
+        found = {}
+        for each in source.listAllDomains(0):
+            if each.UUIDString() not in uuids:
+                continue
+            for namespace in domain.NOVA_NAMESPACES:
+                try:
+                    found[each.UUIDString()] = each.metadata(
+                        libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0)
+                    break
+                except bindings.LibvirtError as exc:
+                    if exc.get_error_code() not in (
+                            libvirt.VIR_ERR_NO_DOMAIN,
+                            libvirt.VIR_ERR_NO_DOMAIN_METADATA):
+                        raise
+        return found
     return work
 
 
@@ -138,25 +197,32 @@ def list_states(source: connection.Connection
         libvirt.VIR_DOMAIN_STATS_STATE, 0)))
 
 
-def occupied(since_s: float) -> Work[frozenset[str]]:
-    """UUIDs of the guests whose monitor has been occupied for that long."""
-    def work(source: connection.Connection) -> frozenset[str]:
-        found = set()
-        for domain in source.listAllDomains(
-                libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-            try:
-                state, _detail, milliseconds = domain.controlInfo()
-            except bindings.LibvirtError as exc:
-                if exc.get_error_code() not in (
-                        libvirt.VIR_ERR_NO_DOMAIN,
-                        libvirt.VIR_ERR_OPERATION_INVALID):
-                    raise
-                continue  # it has just ended
-            if (state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED
-                    and milliseconds >= since_s * 1000):
-                found.add(domain.UUIDString())
-        return frozenset(found)
-    return work
+def list_runs(source: connection.Connection) -> frozenset[tuple[str, int]]:
+    """Each guest that runs: its UUID, and libvirt's id of the run."""
+    return frozenset(
+        (each.UUIDString(), each.ID()) for each in source.listAllDomains(
+            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
+
+
+def occupied(source: connection.Connection) -> dict[str, float]:
+    """For how many seconds each guest's monitor has been occupied.
+
+    :returns: by UUID; without guests whose monitor is free
+    """
+    found = {}
+    for each in source.listAllDomains(
+            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        try:
+            state, _detail, milliseconds = each.controlInfo()
+        except bindings.LibvirtError as exc:
+            if exc.get_error_code() not in (
+                    libvirt.VIR_ERR_NO_DOMAIN,
+                    libvirt.VIR_ERR_OPERATION_INVALID):
+                raise
+            continue  # it has just ended
+        if state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED:
+            found[each.UUIDString()] = milliseconds / 1000
+    return found
 
 
 def set_period(uuid: str, period_s: int, refuse: Refuse) -> Work[None]:
@@ -166,11 +232,19 @@ def set_period(uuid: str, period_s: int, refuse: Refuse) -> Work[None]:
         the period must not be set, or None
     """
     def work(source: connection.Connection) -> None:
-        domain = source.lookupByUUIDString(uuid)
-        reason = refuse(domain.XMLDesc(0))
+        found = source.lookupByUUIDString(uuid)
+        for pause_s in (*RETRIES_S, None):
+            if found.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK:
+                break
+            if pause_s is None:
+                raise observation.ReadFailed(
+                    'another job (a migration, a snapshot, a call that is '
+                    'stuck) holds it')
+            time.sleep(pause_s)
+        reason = refuse(found.XMLDesc(0))
         if reason is not None:
             raise observation.ReadFailed(reason)
-        domain.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        found.setMemoryStatsPeriod(period_s, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     return work
 
 

@@ -14,26 +14,36 @@
 
 A call that asks a QEMU which does not answer blocks for as long as that QEMU
 is frozen, holds the guest's job, and nothing ends it: neither closing the
-connection nor killing the client.  What follows from that (measured on
-libvirt 9.0 and QEMU 7.2):
+connection nor killing the client.  Which calls those are is measured, by
+release of libvirt, in doc/source/hangs.rst.  What follows from that:
 
-* Every call is made by a reader, a daemon thread with a connection of its
-  own, because one stuck call makes others on its connection stall.  A reader
-  that does not answer in time is left behind with its call, and counted.
+* Every such call is made by a worker, a daemon thread with a connection of
+  its own, because one stuck call makes others on its connection stall.
 * All guests are read in one bulk call.  With NOWAIT it passes over a guest
-  whose job another call holds, so the call that is left behind on a frozen
-  guest shields all later ones from it: no guest has two.
-* Whether a call that takes long is stuck or merely slow is told by
-  ``controlInfo``, which never asks QEMU: a second reader, the watch, looks for
-  a monitor that has been occupied all the time.  Then the rest is read by
-  another reader, a few guests at a time, so that what was read is kept when
-  it meets the next frozen guest.
-* At ``max_stuck`` calls left behind nothing more is asked until one returns.
-  Guests that could not be asked are tried last in the cycles that follow, or
-  first where nothing but time was short.
+  whose job another call holds, so the call that is held up by a guest
+  shields all others from it: no guest has two.
+* A call that takes long may be held up by one guest, or have many to read.
+  ``controlInfo``, which never waits, tells: it says for how long each
+  guest's monitor has been occupied.  If one has been all the time, another
+  worker reads the others, a few at a time, so that what was read is kept
+  when that one is held up as well.  No two workers are started at once.
+* Slow is not stuck: a call that is held up is waited for until the deadline
+  of the cycle.  Only then it is left behind, and counted.  Guests that a call
+  of an earlier cycle is still held up by are passed over at once.
+* A QEMU whose process is stopped (SIGSTOP, a debugger) is not asked at all,
+  so that no call is left behind on it.  It is looked at until the deadline in
+  the first cycle, and once in later ones.
+* At ``max_stuck`` calls out nothing more is asked until one returns.  Guests
+  that could not be asked are tried last in the cycles that follow, or first
+  where nothing but time was short.
+
+Nothing of who is held is remembered from one cycle to the next.
 """
 
 import collections.abc
+import concurrent.futures
+import dataclasses
+import functools
 import threading
 import time
 import typing
@@ -41,16 +51,28 @@ import typing
 from memstat_pollster import background
 from memstat_pollster.host import calls
 from memstat_pollster.host import connection
+from memstat_pollster.host import pool
+from memstat_pollster.host import processes
 from memstat_pollster.host import worker
 from memstat_pollster.model import observation
 
 _T = typing.TypeVar('_T')
+_Records = dict[str, observation.Record]
 
-#: How long libvirt may take over what it knows without asking any QEMU, at
-#: the least; measured at under 1.5 ms, with frozen guests and 200 healthy
-#: ones.  On a host where reading may take longer so may this.
-PATIENCE_WITH_LIBVIRT_S: typing.Final = 1.0
-PATIENCE_SHARE: typing.Final = 0.2
+#: How long reading XML may take beyond the deadline, where reading guests
+#: took all of the time; at most, and as a share of the time for a cycle.
+XML_GRACE_S: typing.Final = 0.8
+XML_GRACE_SHARE: typing.Final = 0.2
+
+#: By how much the wall clock may differ from the monotonic one over a read.
+CLOCK_STEP_S: typing.Final = 1.0
+
+#: Why a guest is not asked.
+STOPPED: typing.Final = (
+    "its QEMU's process is stopped, by a signal or a debugger")
+
+#: How often a QEMU that is stopped is looked at.
+LOOK_S: typing.Final = 0.05
 
 
 class Inspector:
@@ -60,38 +82,36 @@ class Inspector:
 
     :param uri: libvirt's URI, opened read-only at the first read and again
         whenever the connection breaks
-    :param timeout_s: how long one read may take
+    :param timeout_s: how long one cycle may take: a read, and the reading of
+        XML that follows it
     :param max_stuck: how many calls may be left behind at a time
     :param opener: opens a connection; for tests
     :param writer: opens a connection that takes changes; for tests
+    :param watch: looks which QEMUs are stopped; for tests
     """
 
     def __init__(self, uri: str, *, timeout_s: float = 5.0,
                  max_stuck: int = 5,
                  opener: connection.Opener = connection.open_read_only,
                  writer: connection.Opener = connection.open_read_write,
-                 ) -> None:
+                 watch: processes.Watch | None = None) -> None:
         self.uri = uri
         self._timeout_s = timeout_s
-        self._patience_s = max(PATIENCE_WITH_LIBVIRT_S,
-                               timeout_s * PATIENCE_SHARE)
-        self._max_stuck = max_stuck
-        self._opener, self._writer = opener, writer
+        self._pool = pool.Pool(uri, timeout_s, max_stuck, opener)
+        self._writer = writer
+        self._processes = watch or processes.Watch()
         self._lock = threading.Lock()
-        self._reader: worker.Worker | None = None
-        self._watch: worker.Worker | None = None
-        self._left_behind: list[worker.Worker] = []
-        self._watch_job: worker.Job[typing.Any] | None = None
+        self._deadline_s: float | None = None
+        self._runs: frozenset[processes.Run] | None = None
+        self._stopped: dict[processes.Run, processes.Stop] = {}
         self._busy: frozenset[str] = frozenset()
         self._unasked: dict[str, None] = {}
         self._was_late = False
-        self._usual_s = 0.0
 
     @property
     def stuck(self) -> int:
-        """How many readers are held up by a call of theirs at present."""
-        return (sum(reader.thread.is_alive() for reader in self._left_behind)
-                + self._watch_is_stuck())
+        """How many workers are held up by a call of theirs at present."""
+        return self._pool.stuck
 
     def read(self) -> observation.Snapshot:
         """Read every guest; an error is part of the snapshot, not raised.
@@ -101,29 +121,51 @@ class Inspector:
         """
         with self._lock:
             wall_s, monotonic_s = time.time(), time.monotonic()
+            self._deadline_s = monotonic_s + self._timeout_s
             try:
-                records = self._read(monotonic_s + self._timeout_s)
+                records = self._read(self._deadline_s)
             except observation.ReadFailed as exc:
                 return observation.Snapshot(wall_s, monotonic_s, {}, str(exc),
-                                exc.advice)
+                                            exc.advice)
             self._busy = frozenset(uuid for uuid, record in records.items()
                                    if record.busy)
-            return observation.Snapshot(wall_s, monotonic_s, records)
+            self._runs = frozenset(
+                (uuid, record.domain_id) for uuid, record in records.items()
+                if record.domain_id >= 0)
+            took_s = time.monotonic() - monotonic_s
+            if abs(time.time() - wall_s - took_s) > CLOCK_STEP_S:
+                # The clock was set meanwhile: guests that answered since are
+                # stamped by the new one.
+                wall_s = time.time() - took_s
+            return observation.Snapshot(wall_s, monotonic_s, records,
+                                        took_s=took_s)
 
-    def live_xml(self, uuids: collections.abc.Collection[str]
-                 ) -> dict[str, str]:
-        """The live XML of these guests; one that is gone is left out.
+    def live_xml(self, uuids: collections.abc.Collection[str],
+                 ) -> observation.Documents:
+        """The live XML of these guests; what fails for one costs only it.
 
-        libvirt makes it from what it knows itself, so a frozen QEMU does not
-        matter.
+        It takes what is left of the time for the cycle that the last read
+        began.
+
+        :raises ReadFailed: when libvirt itself fails
+        """
+        if not uuids:
+            return observation.Documents({}, {})
+        with self._lock:
+            return self._read_xml(list(uuids))
+
+    def nova_metadata(self, uuids: collections.abc.Collection[str],
+                      ) -> dict[str, str]:
+        """Nova's part of these guests' metadata, as XML, where there is one.
 
         :raises ReadFailed: when libvirt fails or does not answer in time
         """
         if not uuids:
             return {}
         with self._lock:
-            return self._ask_watch(calls.live_xml(frozenset(uuids)),
-                                   self._timeout_s)
+            return self._pool.ask(
+                calls.nova_metadata(uuids),
+                self._pool.left_s(self._deadline_s or 0.0))
 
     def host(self) -> observation.HostFacts:
         """What libvirt says of the host.
@@ -131,7 +173,7 @@ class Inspector:
         :raises ReadFailed: when libvirt fails or does not answer in time
         """
         with self._lock:
-            return self._ask_watch(calls.host_facts, self._timeout_s)
+            return self._pool.ask(calls.host_facts, self._timeout_s)
 
     def set_period(self, uuid: str, period_s: int,
                    refuse: calls.Refuse) -> None:
@@ -147,15 +189,14 @@ class Inspector:
             does not answer in time: then the period may still be set later
         """
         with self._lock:
-            if self.stuck >= self._max_stuck:
+            if not self._pool.may_ask(()):
                 raise observation.ReadFailed(
                     'too many calls to libvirt are stuck already')
             writer = worker.Worker(self.uri, self._writer)
             job = writer.submit(calls.set_period(uuid, period_s, refuse))
             writer.retire()
             if not background.is_done(job, self._timeout_s):
-                writer.held_by = frozenset((uuid,))
-                self._left_behind.append(writer)
+                self._pool.leave(writer)
                 raise observation.ReadFailed(
                     f'QEMU did not answer within {self._timeout_s:g} s; once '
                     f'it does, its period may still be set')
@@ -164,122 +205,202 @@ class Inspector:
     def close(self) -> None:
         """Give the connections back; calls left behind stay behind."""
         with self._lock:
-            for reader in (self._reader, self._watch):
-                if reader is not None:
-                    reader.retire()
-            self._reader = self._watch = None
+            self._pool.close()
 
-    def _read(self, deadline: float) -> dict[str, observation.Record]:
-        # A reader ends when its call has returned and its connection closed.
-        self._left_behind = [reader for reader in self._left_behind
-                             if reader.thread.is_alive()]
-        if self._watch_is_stuck():
+    # Reading guests
+
+    def _read(self, deadline_s: float) -> _Records:
+        if self._pool.is_watch_stuck():
             raise observation.ReadFailed('libvirt still does not answer')
-        if not self._unasked and len(self._left_behind) < self._max_stuck:
-            began = time.monotonic()
-            job = self._start(lambda source: calls.bulk(source, self._busy))
-            held = self._wait(job, deadline)
-            if held is None:
-                records = job.result()
-                self._usual_s = time.monotonic() - began
-                return records
-            return self._read_around(held, deadline)
-        return self._read_around(frozenset(), deadline)
+        held_before = self.stuck
+        if self._runs is None:
+            self._runs = self._pool.ask(calls.list_runs,
+                                        self._pool.left_s(deadline_s))
+        stopped = self._processes.stopped(self._runs)
+        fresh = {run for run, stop in stopped.items()
+                 if self._stopped.get(run) != stop}
+        self._stopped = stopped
+        out: list[pool.Call] = []
+        try:
+            if not stopped and not self._unasked and self._pool.may_ask(out):
+                began_s = time.monotonic()
+                found: _Records = {}
+                call = self._pool.start(out, found, functools.partial(
+                    calls.read_all, self._busy, found))
+                suspects = self._pool.wait(call, deadline_s)
+                if not call.out:
+                    call.job.result()
+                    self._pool.usual_s = time.monotonic() - began_s
+                    return self._again(found, out, held_before, deadline_s)
+                records = self._states(deadline_s)
+            else:
+                suspects = frozenset()
+                records = self._states(deadline_s)
+            self._read_around(records, suspects, out, deadline_s)
+            self._wait_for_slow(records, fresh, out, deadline_s)
+            return self._again(records, out, held_before, deadline_s)
+        finally:
+            self._pool.settle(out)
 
-    def _read_around(self, held: collections.abc.Set[str],
-                     deadline: float) -> dict[str, observation.Record]:
+    def _states(self, deadline_s: float) -> _Records:
+        """Every guest, with its state and why it is not asked, if so."""
+        records = self._pool.ask(calls.list_states,
+                                 self._pool.left_s(deadline_s))
+        for uuid, domain_id in self._stopped:
+            record = records.get(uuid)
+            if record is not None and record.domain_id == domain_id:
+                records[uuid] = dataclasses.replace(record, trouble=STOPPED)
+        return records
+
+    def _read_around(self, records: _Records,
+                     suspects: collections.abc.Set[str], out: list[pool.Call],
+                     deadline_s: float) -> None:
         """Read what can be read beside guests that do not answer.
 
-        :param held: UUIDs of guests that a call has just been left behind on
+        :param suspects: UUIDs of guests that may hold up a call that is out
         """
-        records = self._ask_watch(calls.list_states, self._patience_s)
         # Those that a read did not come to are asked last, longest first;
         # where it was time alone that ran out they have their turn.
         known = [uuid for uuid in records if uuid not in self._unasked]
         waiting = [uuid for uuid in self._unasked if uuid in records]
         order = waiting + known if self._was_late else known + waiting
-        asked = set(held)
-        while (len(self._left_behind) < self._max_stuck
-                and time.monotonic() < deadline):
-            found: dict[str, observation.Record] = {}
-            given_up = threading.Event()
-            job = self._start(calls.read_some(
-                [uuid for uuid in order if uuid not in asked], found,
-                given_up))
-            stopped_by = self._wait(job, deadline)
-            if stopped_by is None:
-                job.result()
-            # A copy: a reader that is left behind may still add to it.
-            records.update(found.copy())
-            if stopped_by is None:
-                asked.update(order)
+        asked = {*suspects, *(uuid for uuid, record in records.items()
+                              if record.trouble is not None)}
+        while (self._pool.may_ask(out)
+                and time.monotonic() < deadline_s):
+            left = [uuid for uuid in order if uuid not in asked]
+            if not left:
                 break
-            given_up.set()
-            asked.update(found, stopped_by)
+            call = self._read_some(left, out)
+            held = self._pool.wait(call, deadline_s)
+            if not call.out:
+                call.job.result()
+                asked.update(left)
+            # A copy: a worker that is held up may still add to it.
+            found = call.found.copy()
+            _merge(records, found)
+            asked.update(found, held)
         self._unasked = dict.fromkeys(
             uuid for uuid in order
             if uuid not in asked and records[uuid].busy)
-        self._was_late = len(self._left_behind) < self._max_stuck
+        self._was_late = self._pool.may_ask(out)
+
+    def _read_some(self, uuids: list[str], out: list[pool.Call],
+                   known_busy: collections.abc.Collection[str] | None = None,
+                   ) -> pool.Call:
+        found: _Records = {}
+        return self._pool.start(out, found, functools.partial(
+            calls.read_some, uuids,
+            self._busy if known_busy is None else known_busy, found))
+
+    def _wait_for_slow(self, records: _Records,
+                       stopped: collections.abc.Set[processes.Run],
+                       out: list[pool.Call], deadline_s: float) -> None:
+        """Wait for calls that are out, and for QEMUs that go on.
+
+        :param stopped: those that were not in the cycle before
+        """
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            waiting = [call for call in out if call.out]
+            if not waiting and not stopped:
+                break
+            if stopped:
+                left_s = min(left_s, LOOK_S)
+            if waiting:
+                concurrent.futures.wait(
+                    [call.job for call in waiting], left_s,
+                    concurrent.futures.FIRST_COMPLETED)
+            else:
+                time.sleep(left_s)
+            for call in waiting:
+                if not call.out:
+                    _merge(records, call.found)
+            if stopped:
+                still = self._processes.stopped(stopped)
+                running = [uuid for uuid, domain_id in stopped - still.keys()]
+                stopped = still.keys()
+                for uuid in running:
+                    self._stopped = {run: stop for run, stop
+                                     in self._stopped.items()
+                                     if run[0] != uuid}
+                if running and self._pool.may_ask(out):
+                    call = self._read_some(running, out)
+                    self._pool.wait(call, deadline_s)
+                    _merge(records, call.found.copy())
+        for call in out:
+            _merge(records, call.found.copy())
+
+    def _again(self, records: _Records, out: list[pool.Call], held_before: int,
+               deadline_s: float) -> _Records:
+        """Read guests that were held where a call left behind has returned.
+
+        What that call itself found may be of an earlier cycle.
+        """
+        busy = [uuid for uuid, record in records.items()
+                if record.busy and record.trouble is None]
+        if (busy and self.stuck < held_before and self._pool.may_ask(out)
+                and time.monotonic() < deadline_s):
+            call = self._read_some(busy, out, known_busy=())
+            self._pool.wait(call, deadline_s)
+            _merge(records, call.found.copy())
         return records
 
-    def _wait(self, job: 'worker.Job[typing.Any]',
-              deadline: float) -> frozenset[str] | None:
-        """Wait for a call; leave it behind when it is stuck or too late.
+    # Reading XML
 
-        :returns: None when the call has returned; else the UUIDs of the
-            guests that it is stuck on, none where it is merely too late
-        :raises ReadFailed: when libvirt itself does not answer
+    def _read_xml(self, uuids: list[str]) -> observation.Documents:
+        now_s = time.monotonic()
+        grace_s = min(XML_GRACE_S, self._timeout_s * XML_GRACE_SHARE)
+        if self._deadline_s is None:
+            self._deadline_s = now_s + self._timeout_s
+        deadline_s = max(self._deadline_s, now_s + grace_s)
+        found: dict[str, str] = {}
+        gone: set[str] = set()
+        passed: set[str] = set()
+        out: list[pool.Call] = []
+        try:
+            while self._pool.may_ask(out):
+                left = [uuid for uuid in uuids if uuid not in found
+                        and uuid not in gone and uuid not in passed]
+                if not left or time.monotonic() >= deadline_s:
+                    break
+                call = self._pool.start(out, found, functools.partial(
+                    calls.live_xml, left, found, gone))
+                held = self._wait_for_progress(call, grace_s / 2, deadline_s)
+                if not call.out:
+                    call.job.result()
+                    break
+                if not held:
+                    break
+                passed.update(held)
+        finally:
+            self._pool.settle(out)
+        documents = found.copy()
+        return observation.Documents(documents, {
+            uuid: 'its live XML was not read in time' for uuid in uuids
+            if uuid not in documents and uuid not in gone})
+
+    @staticmethod
+    def _wait_for_progress(call: pool.Call, patience_s: float,
+                           deadline_s: float) -> frozenset[str]:
+        """Wait for a call that goes from guest to guest.
+
+        :returns: the guests that it has been asking for too long, if it is
+            held up
         """
-        patience = min(max(self._timeout_s / 10, 3 * self._usual_s),
-                       self._timeout_s / 3)
-        while not background.is_done(job, min(
-                patience, max(deadline - time.monotonic(), 0.0))):
-            try:
-                occupied = self._ask_watch(calls.occupied(patience * 0.8),
-                                           self._patience_s)
-            except observation.ReadFailed:
-                self._leave_reader(frozenset())
-                raise
-            if job.done():
-                break
-            # The monitors that earlier calls were left behind on stay
-            # occupied by those; this call passes them over.
-            held = occupied.difference(
-                *(reader.held_by for reader in self._left_behind))
-            if held or time.monotonic() >= deadline:
-                self._leave_reader(held)
-                return held
-        return None
+        before = call.progress.asking
+        while True:
+            left_s = max(deadline_s - time.monotonic(), 0.0)
+            if background.is_done(call.job, min(patience_s, left_s)):
+                return frozenset()
+            asking = call.progress.asking
+            if asking == before or left_s <= patience_s:
+                return asking
+            before = asking
 
-    def _start(self, work: calls.Work[_T]) -> 'worker.Job[_T]':
-        if self._reader is None or not self._reader.thread.is_alive():
-            self._reader = worker.Worker(self.uri, self._opener)
-        return self._reader.submit(work)
-
-    def _leave_reader(self, held_by: frozenset[str]) -> None:
-        """Leave the reader behind with the call that it is in."""
-        if self._reader is not None:
-            self._reader.held_by = held_by
-            self._left_behind.append(self._reader)
-            self._reader.retire()
-            self._reader = None
-
-    def _watch_is_stuck(self) -> bool:
-        return self._watch_job is not None and (
-            not self._watch_job.done())
-
-    def _ask_watch(self, work: calls.Work[_T], timeout_s: float) -> _T:
-        """What libvirt says without asking any QEMU.
-
-        :raises ReadFailed: when libvirt fails or does not answer, now or
-            since an earlier question
-        """
-        if self._watch_is_stuck():
-            raise observation.ReadFailed('libvirt still does not answer')
-        if self._watch is None or not self._watch.thread.is_alive():
-            self._watch = worker.Worker(self.uri, self._opener)
-        job = self._watch_job = self._watch.submit(work)
-        if not background.is_done(job, timeout_s):
-            raise observation.ReadFailed(
-                f'libvirt did not answer within {timeout_s:g} s')
-        return job.result()
+def _merge(records: _Records, found: collections.abc.Mapping[
+        str, observation.Record]) -> None:
+    """Add what was found; what QEMU said goes before that it did not."""
+    for uuid, record in found.items():
+        before = records.get(uuid)
+        if before is None or before.busy or not record.busy:
+            records[uuid] = record

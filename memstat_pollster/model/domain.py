@@ -108,6 +108,18 @@ def parse(xml: str) -> Domain:
         flavor_id=_flavor_id(root))
 
 
+def display_name(metadata: str) -> str | None:
+    """Nova's name of a guest, by its part of libvirt's metadata alone.
+
+    :returns: None where it has none, or cannot be parsed
+    """
+    try:
+        return parse(f'<domain><metadata>{metadata}</metadata></domain>'
+                     ).display_name
+    except InvalidDomainXML:
+        return None
+
+
 def _period(balloon: etree._Element | None) -> int | None:
     stats = None if balloon is None else balloon.find('stats')
     if stats is None:

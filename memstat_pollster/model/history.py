@@ -104,12 +104,15 @@ class Readings:
         return len(self._seen)
 
     def observe(self, uuid: str, domain_id: int, reading: stats.Reading, *,
-                wall_s: float, monotonic_s: float) -> Past:
+                wall_s: float, monotonic_s: float,
+                took_s: float = 0.0) -> Past:
         """Take in one reading and say what it means beside the earlier ones.
 
         :param domain_id: libvirt's id; another one is another run of QEMU
         :param wall_s: time of the reading, taken before it was asked for
         :param monotonic_s: the same on the monotonic clock
+        :param took_s: for how long was read: a time stamp may be that much
+            later
         """
         seen = self._seen.get(uuid)
         if seen is None or seen.domain_id != domain_id:
@@ -117,7 +120,7 @@ class Readings:
         if not reading.running:
             seen.running_since, seen.stopped = None, True
             return self._stopped(seen, reading, wall_s)
-        if not reading.answered:
+        if not reading.answered or reading.last_update_s is None:
             # Nothing was learnt; what is known stays known.
             return Past(proven=seen.proven)
         first = seen.reason is None
@@ -148,12 +151,12 @@ class Readings:
         if moved:
             # After a step back the stamp may be of the old clock, and so
             # look newer than it is.
-            seen.proven = stepped_back <= FUTURE_SLACK_S
+            seen.proven = stepped_back <= FUTURE_SLACK_S + took_s
         held = monotonic_s - seen.held_since
         age = None
         if stamp:
             age = wall_s - stamp
-            if age < -FUTURE_SLACK_S:
+            if age < -FUTURE_SLACK_S - took_s:
                 seen.proven = False
             if moved:
                 age = min(age, elapsed)

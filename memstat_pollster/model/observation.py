@@ -26,12 +26,14 @@ class Record:
     :ivar domain_id: libvirt's id of this run of QEMU; -1 when shut off
     :ivar name: libvirt's name
     :ivar reading: what libvirt said of it
+    :ivar trouble: why its QEMU was not asked; None where it was
     """
 
     uuid: str
     domain_id: int
     name: str
     reading: stats.Reading
+    trouble: str | None = None
 
     @property
     def busy(self) -> bool:
@@ -47,6 +49,7 @@ class Snapshot:
         epoch: ages reckoned from it are never too small by the time that
         the call took
     :ivar monotonic_s: the monotonic clock at the same moment
+    :ivar took_s: for how long was read: guests may have answered by then
     :ivar records: by UUID; empty when ``error`` is set
     :ivar error: why libvirt said nothing, for an operator; None if it did
     :ivar advice: what to do about that; None where nothing is known
@@ -57,6 +60,20 @@ class Snapshot:
     records: collections.abc.Mapping[str, Record]
     error: str | None = None
     advice: str | None = None
+    took_s: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Documents:
+    """The live XML of some guests.
+
+    :ivar found: by UUID
+    :ivar failed: by UUID, why it could not be had; a guest that is in
+        neither is not there any more
+    """
+
+    found: collections.abc.Mapping[str, str]
+    failed: collections.abc.Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

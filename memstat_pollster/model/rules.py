@@ -31,8 +31,9 @@ def unreachable(seen: facts.Evidence) -> str | None:
         # That it does not run libvirt knows without asking QEMU.
         return None
     if not seen.reading.answered:
-        return ('QEMU did not answer, or another job (a migration, a '
-                'snapshot, a call that is stuck) holds the domain')
+        return seen.trouble or (
+            'QEMU did not answer, or another job (a migration, a snapshot, a '
+            'call that is stuck) holds the domain')
     if seen.domain is None:
         return seen.trouble or 'its live XML could not be read'
     if seen.domain.has_balloon and seen.reading.last_update_s is None:

@@ -42,6 +42,8 @@ class Source:
         self.xml_error = None
         self.fetched = []
         self.before_xml = None
+        self.named = []
+        self.unread = set()
 
     def read(self):
         if self.error is not None:
@@ -58,8 +60,15 @@ class Source:
         self.fetched += uuids
         if self.xml_error is not None:
             raise observation.ReadFailed(self.xml_error)
-        return {uuid: self.domains[uuid].XMLDesc(0) for uuid in uuids
-                if uuid in self.domains}
+        return observation.Documents(
+            {uuid: self.domains[uuid].XMLDesc(0) for uuid in uuids
+             if uuid in self.domains and uuid not in self.unread},
+            {uuid: 'not in time' for uuid in self.unread})
+
+    def nova_metadata(self, uuids):
+        self.named += uuids
+        return {uuid: self.domains[uuid].metadata(0, '', 0)
+                for uuid in uuids}
 
 
 class MonitorTest(testtools.TestCase):
@@ -179,7 +188,7 @@ class TestGuest(MonitorTest):
         self.assertEqual([1, 1], [
             sum(line.startswith(start) for line in lines) for start in (
                 f'ERROR Guest {bad.uuid}: its live XML cannot be parsed',
-                'WARNING Memory statistics of instance-00000001')])
+                'WARNING Memory statistics of web / instance-00000001')])
         self.cycle()
         self.assertEqual([], self.said())
 
