@@ -113,6 +113,8 @@ class Domain:
         self.xml_error = self.period_error = None
         self.period_set = lambda: None
         self.monitor = Monitor()
+        #: The guest's job, as XMLDesc needs it from libvirt 11 on.
+        self.xml_monitor = Monitor()
 
     def UUIDString(self):
         return self.uuid
@@ -162,6 +164,7 @@ class Domain:
                 '<metadata>')[2].rpartition('</metadata>')[0]
 
     def XMLDesc(self, flags):
+        self.xml_monitor.ask()
         if self.xml_error is not None:
             raise self.xml_error
         if self.document is not None:
@@ -210,6 +213,7 @@ class Libvirt:
         self._awake.set()
         for domain in self.domains.values():
             domain.monitor.thaw()
+            domain.xml_monitor.thaw()
 
     def called(self, name):
         self.calls.append(name)

@@ -20,6 +20,8 @@ import libvirt
 import testtools
 
 from memstat_pollster.host import calls
+from memstat_pollster.host import inspector
+from memstat_pollster.host import processes
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from tests.unit import fakes
@@ -300,6 +302,191 @@ class TestFrozenGuests(testtools.TestCase):
                          'every connection is closed')
 
 
+class TestSlowIsNotStuck(testtools.TestCase):
+    """A QEMU that does not answer for a while, and then does."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 11)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.reader = self.node.inspector(timeout_s=6.0, max_stuck=3)
+        self.reader.read()
+
+    def thaw_when(self, number, condition, what):
+        """Thaw a guest from another thread, once the condition holds."""
+        def work():
+            fakes.wait_until(condition, what)
+            self.guests[number - 1].monitor.thaw()
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.addCleanup(thread.join)
+
+    def test_it_reports_in_the_cycle_in_which_it_answers(self):
+        slow = self.guests[2]
+        slow.monitor.freeze()
+        self.thaw_when(3, lambda: self.guests[9].monitor.calls >= 2,
+                       'the others have been read')
+        self.assertEqual(list(range(1, 11)), answered(self.reader.read()))
+        self.assertEqual(0, self.reader.stuck)
+
+    def test_its_call_is_not_made_twice(self):
+        slow = self.guests[2]
+        slow.monitor.freeze()
+        self.thaw_when(3, lambda: self.guests[9].monitor.calls >= 2,
+                       'the others have been read')
+        asked = slow.monitor.calls
+        self.reader.read()
+        self.assertEqual(1, slow.monitor.calls - asked)
+
+    def test_one_that_an_earlier_call_is_held_up_by_is_not_waited_for(self):
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=3)
+        self.guests[2].monitor.freeze()
+        self.reader.read()
+        self.node.calls.clear()
+        self.assertEqual([1, 2, *range(4, 11)],
+                         answered(self.reader.read()))
+        self.assertEqual(['stats'], self.node.calls)
+
+    def test_a_call_left_behind_that_returns_makes_its_guest_report(self):
+        """In the very cycle, although that cycle's own call passed it."""
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=3)
+        held = self.guests[2]
+        held.monitor.freeze()
+        self.reader.read()
+        bulk = fakes.Connection.getAllDomainStats
+
+        def read_and_thaw(connection, stats=0, flags=0):
+            answers = bulk(connection, stats, flags)
+            if stats == fakes.BALLOON_AND_STATE:
+                held.monitor.thaw()
+                fakes.wait_until(lambda: self.reader.stuck == 0,
+                                 'the call left behind has returned')
+            return answers
+        self.useFixture(fixtures.MonkeyPatch(
+            'tests.unit.fakes.Connection.getAllDomainStats', read_and_thaw))
+        self.assertEqual(list(range(1, 11)), answered(self.reader.read()))
+
+    def test_frozen_again_while_the_call_left_behind_walks_on(self):
+        """Nothing that was true of a call is remembered as true."""
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=3)
+        first, second = self.guests[2], self.guests[6]
+        first.monitor.freeze()
+        self.reader.read()
+        second.monitor.freeze()
+        first.monitor.thaw()
+        fakes.wait_until(lambda: second.monitor.occupied_ms() is not None,
+                         'the call has walked on to the second')
+        self.assertEqual([*range(1, 7), 8, 9, 10],
+                         answered(self.reader.read()))
+        first.monitor.freeze()
+        self.assertEqual([1, 2, 4, 5, 6, 8, 9, 10],
+                         answered(self.reader.read()))
+        self.assertEqual(2, self.reader.stuck)
+
+    def test_no_two_calls_that_may_get_stuck_are_begun_at_once(self):
+        for number in (2, 5):
+            self.guests[number - 1].monitor.freeze()
+        self.reader = self.node.inspector(timeout_s=2.0, max_stuck=5)
+        begun = []
+        called = self.node.called
+
+        def note(name):
+            begun.append((name, sum(
+                guest.monitor.occupied_ms() is not None
+                for guest in self.guests)))
+            called(name)
+        self.node.called = note
+        self.reader.read()
+        self.assertEqual(
+            [('stats', 0), 1, 2],
+            [begun[[name for name, _ in begun].index('stats')],
+             *sorted({held for name, held in begun
+                      if isinstance(name, tuple) and held})])
+
+
+class Processes:
+    """Stands for the kernel's record: which runs are stopped."""
+
+    def __init__(self):
+        self.now = {}
+        self.looks = []
+
+    def stopped(self, runs):
+        self.looks.append(frozenset(runs))
+        return {run: stop for run, stop in self.now.items() if run in runs}
+
+
+class TestStoppedProcess(testtools.TestCase):
+    """A QEMU whose process is stopped is not asked."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 4)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.processes = Processes()
+        self.run = fakes.uuid_of(2), 2
+        self.reader = self.node.inspector(timeout_s=0.6, max_stuck=3,
+                                          watch=self.processes)
+
+    def stop(self, ticks=5):
+        self.processes.now = {self.run: processes.Stop(77, 11, ticks)}
+
+    def test_no_call_is_made_to_it_and_none_left_behind(self):
+        self.stop()
+        self.guests[1].monitor.freeze()
+        for _ in range(2):
+            snapshot = self.reader.read()
+            self.assertEqual([1, 3], answered(snapshot))
+            self.assertEqual(
+                "its QEMU's process is stopped, by a signal or a debugger",
+                snapshot.records[self.run[0]].trouble)
+        self.assertEqual((0, 0), (self.guests[1].monitor.calls,
+                                  self.reader.stuck))
+
+    def test_what_runs_is_known_before_the_first_read(self):
+        self.reader.read()
+        self.assertEqual(
+            [frozenset((fakes.uuid_of(n), n) for n in (1, 2, 3))],
+            self.processes.looks)
+
+    def test_one_that_goes_on_within_the_cycle_reports(self):
+        self.stop()
+        look = self.processes.stopped
+
+        def go_on(runs):
+            found = look(runs)
+            if len(self.processes.looks) == 3:
+                self.processes.now = {}
+            return found
+        self.processes.stopped = go_on
+        snapshot = self.reader.read()
+        self.assertEqual([1, 2, 3], answered(snapshot))
+        self.assertIsNone(snapshot.records[self.run[0]].trouble)
+
+    def test_in_later_cycles_it_is_looked_at_once(self):
+        self.stop()
+        self.reader.read()
+        self.processes.looks.clear()
+        self.reader.read()
+        self.assertEqual(1, len(self.processes.looks))
+
+    def test_one_that_ran_since_is_waited_for_again(self):
+        self.stop()
+        self.reader.read()
+        self.stop(ticks=6)
+        self.processes.looks.clear()
+        self.reader.read()
+        self.assertLess(1, len(self.processes.looks))
+
+    def test_another_run_of_the_guest_is_asked(self):
+        self.stop()
+        self.reader.read()
+        self.guests[1].domain_id = 9
+        self.assertEqual([1, 2, 3], answered(self.reader.read()))
+
+
 class TestSlowGuests(testtools.TestCase):
     """A host so loaded that not all guests can be read in time."""
 
@@ -472,6 +659,158 @@ class TestLiveXML(testtools.TestCase):
             observation.ReadFailed, fakes.Libvirt(web).inspector().live_xml,
             [web.uuid])
         self.assertEqual('client socket is closed', str(error))
+
+
+class TestXMLThatDoesNotCome(testtools.TestCase):
+    """libvirt 11 and later wait for the guest's job for 30 s."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 5)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=3)
+        self.uuids = [guest.uuid for guest in self.guests]
+
+    def documents(self, *failed):
+        return observation.Documents(
+            {guest.uuid: guest.XMLDesc(0) for guest in self.guests
+             if guest.uuid not in failed},
+            {uuid: 'its live XML was not read in time' for uuid in failed})
+
+    def test_it_costs_only_its_guest(self):
+        expected = self.documents(self.uuids[1])
+        self.guests[1].xml_monitor.freeze()
+        self.assertEqual(expected, self.reader.live_xml(self.uuids))
+        self.assertEqual(1, self.reader.stuck)
+
+    def test_no_more_calls_are_left_behind_than_may_be(self):
+        for guest in self.guests:
+            guest.xml_monitor.freeze()
+        for _ in range(3):
+            self.assertEqual(set(self.uuids), set(
+                self.reader.live_xml(self.uuids).failed))
+        self.assertEqual(3, self.reader.stuck)
+
+    def test_it_takes_what_the_read_has_left_of_the_cycles_time(self):
+        """And a moment where the read took all of it."""
+        self.guests[2].monitor.freeze()
+        self.reader.read()
+        expected = self.documents()
+        began_s = time.monotonic()
+        self.assertEqual(expected, self.reader.live_xml(self.uuids))
+        self.guests[1].xml_monitor.freeze()
+        self.reader.live_xml(self.uuids)
+        self.assertLess(time.monotonic() - began_s, 1.0)
+
+    def test_a_libvirt_that_does_not_answer_gets_one_call(self):
+        self.node.freeze()
+        self.assertEqual(set(self.uuids), set(
+            self.reader.live_xml(self.uuids).failed))
+        self.assertEqual(1, self.reader.stuck)
+
+
+class TestNovaMetadata(testtools.TestCase):
+    def test_of_guests_that_have_some(self):
+        web = fakes.Domain(1, RUNNING)
+        other = fakes.Domain(2, RUNNING, display_name=None)
+        reader = fakes.Libvirt(web, other).inspector()
+        self.addCleanup(reader.close)
+        self.assertEqual(
+            {web.uuid: web.metadata(0, '', 0)},
+            reader.nova_metadata([web.uuid, other.uuid, fakes.uuid_of(3)]))
+        self.assertEqual({}, reader.nova_metadata([]))
+
+
+class TestClock(testtools.TestCase):
+    def test_set_while_a_read_is_out_the_new_time_counts(self):
+        """Guests that answered since are stamped by the new clock."""
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
+        reader = node.inspector()
+        self.addCleanup(reader.close)
+        shift = [0.0]
+        real = time.time
+        self.useFixture(fixtures.MonkeyPatch(
+            'time.time', lambda: real() + shift[0]))
+        called = node.called
+
+        def step(name):
+            called(name)
+            if name == 'stats':
+                shift[0] = 3600.0
+        node.called = step
+        snapshot = reader.read()
+        self.assertLess(abs(real() + 3600.0 - snapshot.wall_s), 60.0)
+
+    def test_how_long_was_read_is_told(self):
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
+        node.slow_s = 0.2
+        reader = node.inspector()
+        self.addCleanup(reader.close)
+        self.assertLessEqual(0.2, reader.read().took_s)
+
+
+class TestSides(testtools.TestCase):
+    """What reads is read-only."""
+
+    def test_which_opener_is_whose(self):
+        web = fakes.Domain(1, RUNNING, period=None)
+        node = fakes.Libvirt(web)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.host.connection.libvirt.openReadOnly',
+            node.open))
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.host.connection.libvirt.open',
+            node.open_writable))
+        reader = inspector.Inspector('test:///fake')
+        self.addCleanup(reader.close)
+        reader.read()
+        reader.live_xml([web.uuid])
+        reader.nova_metadata([web.uuid])
+        reader.host()
+        self.assertEqual(0, node.count('open_writable'))
+        reader.set_period(web.uuid, 7, lambda xml: None)
+        self.assertEqual(1, node.count('open_writable'))
+
+
+class TestLock(testtools.TestCase):
+    """One reads at a time: each has what it needs of the deadline."""
+
+    def test_a_second_read_waits_for_the_first(self):
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
+        reader = node.inspector(timeout_s=60.0)
+        self.addCleanup(reader.close)
+        reader.read()
+        inside, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+        called, count = node.called, []
+
+        def hold(name):
+            called(name)
+            if name == 'stats':
+                count.append(threading.current_thread())
+                inside.set()
+                assert go_on.wait(60)
+        node.called = hold
+        threads = [threading.Thread(target=reader.read) for _ in range(2)]
+        threads[0].start()
+        self.assertTrue(inside.wait(60))
+        threads[1].start()
+        # Without the lock the second makes its call, on another worker.
+        fakes.wait_until(
+            lambda: len(count) > 1 or _waits_for_lock(threads[1]),
+            'the second waits, or has made its call')
+        self.assertEqual(1, len(count))
+        go_on.set()
+        for thread in threads:
+            thread.join(60)
+        self.assertEqual(2, len(count))
+
+
+def _waits_for_lock(thread):
+    """Whether a thread is about to enter ``with self._lock`` of read."""
+    frame = sys._current_frames().get(thread.ident)
+    return frame is not None and frame.f_code.co_name == 'read'
 
 
 class TestHost(testtools.TestCase):
