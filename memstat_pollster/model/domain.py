@@ -82,18 +82,26 @@ class Domain:
         return self.balloon_model not in (None, 'none')
 
 
-def parse(xml: str) -> Domain:
-    """Parse ``virDomain.XMLDesc()``.
+def _tree(xml: str) -> etree._Element:
+    """The root element.
 
-    :raises InvalidDomainXML: when it is not a domain's XML
+    :raises InvalidDomainXML: when it is no XML
     """
     # Entities stay unresolved and nothing is fetched: parts of the document
     # (metadata) are the tenant's.
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     try:
-        root = etree.fromstring(xml.encode(), parser)
+        return etree.fromstring(xml.encode(), parser)
     except (etree.XMLSyntaxError, UnicodeEncodeError) as exc:
         raise InvalidDomainXML(text.one_line(exc)) from exc
+
+
+def parse(xml: str) -> Domain:
+    """Parse ``virDomain.XMLDesc()``.
+
+    :raises InvalidDomainXML: when it is not a domain's XML
+    """
+    root = _tree(xml)
     if root.tag != 'domain':
         raise InvalidDomainXML(f'the root element is {root.tag!r}, '
                                f'not domain')
@@ -109,13 +117,14 @@ def parse(xml: str) -> Domain:
 
 
 def display_name(metadata: str) -> str | None:
-    """Nova's name of a guest, by its part of libvirt's metadata alone.
+    """Nova's name of a guest, by its element of libvirt's metadata alone.
+
+    ``virDomain.metadata()`` gives it without its namespace.
 
     :returns: None where it has none, or cannot be parsed
     """
     try:
-        return parse(f'<domain><metadata>{metadata}</metadata></domain>'
-                     ).display_name
+        return _tree(metadata).findtext('name')
     except InvalidDomainXML:
         return None
 

@@ -13,6 +13,7 @@
 
 import logging
 import os
+import random
 import subprocess
 import threading
 import time
@@ -22,6 +23,7 @@ import libvirt
 import testtools
 
 from memstat_pollster.host import inspector
+from memstat_pollster.host import processes
 from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
 from memstat_pollster import monitor
@@ -37,6 +39,14 @@ TIMEOUT_S = 10
 #: waited for one after the other, that would add 30 s.
 SLACK_S = 10
 THRESHOLDS = facts.Thresholds(published.STALE_AFTER)
+
+
+class Blind:
+    """Sees no process: every QEMU is asked, stopped or not."""
+
+    @staticmethod
+    def stopped(runs):
+        return {}
 
 
 class FrozenTest(base.FunctionalTest):
@@ -63,8 +73,9 @@ class FrozenTest(base.FunctionalTest):
             pass  # destroyed meanwhile
 
     def inspector(self, **options):
-        found = inspector.Inspector(self.node.ro_uri, timeout_s=TIMEOUT_S,
-                                    **options)
+        """One that sees no processes, as where /proc hides them."""
+        options = {'timeout_s': TIMEOUT_S, 'watch': Blind(), **options}
+        found = inspector.Inspector(self.node.ro_uri, **options)
         self.addCleanup(found.close)
         return found
 
@@ -168,6 +179,153 @@ class TestFrozenGuests(FrozenTest):
         self.assertIsNone(snapshot.records[guests[1].uuid].reading.rss_kib)
         self.assertEqual([True, True],
                          self.answered(snapshot, guests[::2]))
+
+
+class TestSlowGuests(FrozenTest):
+    """A QEMU that does not answer for a while, and then does."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = self.fleet(6)
+        self.logger = self.useFixture(fixtures.FakeLogger(
+            level=logging.INFO, format='%(levelname)s %(message)s'))
+
+    def monitor(self, **options):
+        self.reader = self.inspector(**options)
+        found = monitor.Monitor(self.reader, THRESHOLDS,
+                                lambda: nova_period.Wanted(10))
+        self.assertEqual(['reporting'] * 6, self.words(found.cycle()))
+        return found
+
+    def words(self, cycle):
+        return [cycle.find(guest.uuid).verdict.status.word
+                for guest in self.guests]
+
+    def slow(self, guest, seconds):
+        """Keep a QEMU from running for so long, beside the test."""
+        guest.freeze()
+        timer = threading.Timer(seconds, self.thaw, [guest])
+        timer.start()
+        self.addCleanup(timer.join)
+        self.addCleanup(timer.cancel)
+        return timer
+
+    def check(self, found):
+        for seconds in (0.6, 1.5, 4.0):
+            timer = self.slow(self.guests[2], seconds)
+            self.assertEqual(['reporting'] * 6, self.words(found.cycle()),
+                             seconds)
+            timer.join()
+        self.assertEqual(0, self.reader.stuck)
+        self.assertEqual('', self.logger.output)
+
+    def test_it_reports_in_the_very_cycle_and_nothing_is_logged(self):
+        """Where its process is seen to be stopped, and where not."""
+        self.check(self.monitor())
+        self.check(self.monitor(watch=processes.Watch()))
+
+    def test_two_of_them_among_healthy_ones_for_many_cycles(self):
+        """One slow every few seconds, one that freezes and thaws."""
+        found = self.monitor(timeout_s=5.0, watch=processes.Watch())
+        done = threading.Event()
+        chance = random.Random(7)
+
+        def disturb(guest, frozen_s, well_s):
+            while not done.is_set():
+                guest.freeze()
+                done.wait(frozen_s())
+                self.thaw(guest)
+                done.wait(well_s())
+        threads = [
+            threading.Thread(target=disturb, args=(
+                self.guests[1], lambda: 1.5, lambda: 2.0)),
+            threading.Thread(target=disturb, args=(
+                self.guests[4], lambda: chance.uniform(0.01, 7.0),
+                lambda: chance.uniform(0.01, 2.0)))]
+        self.addCleanup(self.thaw, self.guests[1])
+        self.addCleanup(self.thaw, self.guests[4])
+        for thread in threads:
+            self.addCleanup(thread.join)
+            thread.start()
+        self.addCleanup(done.set)
+        ends, longest_s, missed = time.monotonic() + 40, 0.0, []
+        while time.monotonic() < ends:
+            began_s = time.monotonic()
+            words = self.words(found.cycle())
+            longest_s = max(longest_s, time.monotonic() - began_s)
+            missed += [word for place, word in enumerate(words)
+                       if place not in (1, 4) and word != 'reporting']
+            time.sleep(0.2)
+        self.addDetail('longest', testtools.content.text_content(
+            f'{longest_s:.2f} s'))
+        self.assertEqual([], missed)
+        self.assertLess(longest_s, 5.0 + SLACK_S)
+        name = self.guests[1].uuid
+        self.assertNotIn(name, self.logger.output)
+
+
+class TestStoppedProcesses(FrozenTest):
+    """Nothing is left behind on a QEMU that is seen to be stopped."""
+
+    def test_no_call_of_ours_is_stuck_and_others_are_read(self):
+        guests = self.fleet(12)
+        reader = self.inspector(timeout_s=3.0, watch=processes.Watch())
+        reader.read()
+        idle = self.workers_in_use()
+        frozen = [1, 4, 5, 11]
+        self.freeze(*(guests[n] for n in frozen))
+        expected = [n not in frozen for n in range(12)]
+        for _ in range(3):
+            self.assertEqual(expected, self.answered(reader.read(), guests))
+            self.assertEqual(0, reader.stuck)
+        self.wait_workers(0, idle)
+        for n in frozen:
+            # Nobody holds its job: libvirt 11 gives its XML at once.
+            self.assertIn('<domain', guests[n].domain.XMLDesc())
+            guests[n].thaw()
+        self.assertEqual([True] * 12, self.answered(reader.read(), guests))
+
+    def test_all_of_them(self):
+        guests = self.fleet(12)
+        reader = self.inspector(timeout_s=3.0, watch=processes.Watch())
+        self.freeze(*guests)
+        for _ in range(3):
+            snapshot = reader.read()
+            self.assertEqual([False] * 12, self.answered(snapshot, guests))
+            self.assertIsNone(snapshot.error)
+            self.assertEqual(0, reader.stuck)
+        for guest in guests:
+            guest.thaw()
+        self.assertEqual([True] * 12, self.answered(reader.read(), guests))
+
+
+class TestXML(FrozenTest):
+    """Of a guest whose job a call that is stuck holds."""
+
+    def test_it_costs_nobody_else_its_xml(self):
+        """libvirt 11 and later wait for the job for 30 s; 9 does not."""
+        guests = self.fleet(4)
+        reader = self.inspector(timeout_s=3.0)
+        self.freeze(guests[1])
+        reader.read()
+        began_s = time.monotonic()
+        documents = reader.live_xml([guest.uuid for guest in guests])
+        self.assertLess(time.monotonic() - began_s, SLACK_S)
+        self.assertLessEqual({guest.uuid for guest in (
+            guests[0], *guests[2:])}, set(documents.found))
+        self.assertEqual({guest.uuid for guest in guests},
+                         {*documents.found, *documents.failed})
+
+    def test_nova_names_a_guest_that_is_held(self):
+        guests = self.fleet(2)
+        reader = self.inspector(timeout_s=3.0)
+        self.freeze(guests[1])
+        found = monitor.Monitor(reader, THRESHOLDS,
+                                lambda: nova_period.Wanted(10)).cycle()
+        self.assertEqual(
+            {guest.uuid: guest.display_name for guest in guests},
+            {uuid: guest.display_name
+             for uuid, guest in found.guests.items()})
 
 
 class TestLibvirtd(FrozenTest):

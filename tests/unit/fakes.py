@@ -159,9 +159,8 @@ class Domain:
         if self.display_name is None:
             raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN_METADATA,
                                 'no metadata')
-        return NOVA.format(
-            name=self.display_name, properties=self.properties).partition(
-                '<metadata>')[2].rpartition('</metadata>')[0]
+        # libvirt takes the namespace off the element that it returns.
+        return f'<instance>\n  <name>{self.display_name}</name>\n</instance>'
 
     def XMLDesc(self, flags):
         self.xml_monitor.ask()
