@@ -163,3 +163,27 @@ trust_checkout() {
         say "no git history here: taking version $PBR_VERSION"
     fi
 }
+
+# debian_mirror: the address of Debian's mirror in this machine's apt sources,
+# or MEMSTAT_MIRROR.
+debian_mirror() {
+    local mirror
+    if [[ -n ${MEMSTAT_MIRROR:-} ]]; then
+        printf '%s\n' "$MEMSTAT_MIRROR"
+        return 0
+    fi
+    # Of Debian's own release: another vendor's suite has another name.
+    mirror=$(
+        # shellcheck disable=SC1091
+        source /etc/os-release
+        [[ $ID == debian ]] || exit 0
+        apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+            'Created-By: Packages' 2>/dev/null \
+            | awk -v release="$VERSION_CODENAME" \
+                '$1 == release && $2 == "main" { print $3; exit }')
+    if [[ -z $mirror ]]; then
+        say "apt's sources name no mirror of Debian: set MEMSTAT_MIRROR"
+        return 1
+    fi
+    printf '%s\n' "$mirror"
+}

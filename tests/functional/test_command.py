@@ -511,9 +511,14 @@ class Terminal:
         self.process = subprocess.Popen(
             argv, stdin=slave, stdout=slave, stderr=slave, cwd='/',
             env={**variables, 'TERM': 'xterm', **environment},
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(
-                0, termios.TIOCSCTTY, 0))
+            start_new_session=True, preexec_fn=self._take_terminal)
         self.output = ''
+
+    @staticmethod
+    def _take_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # A shell's background jobs ignore it, and their children with them.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def read(self, timeout=0.1):
         while select.select([self.master], [], [], timeout)[0]:

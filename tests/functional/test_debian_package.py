@@ -18,6 +18,7 @@ package is installed, with it, and after it has been purged.
 
 import os
 import pathlib
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -61,6 +62,7 @@ class TestDebianPackage(published.SharedGuestsTest):
         cls.nova.start()
         cls.addClassCleanup(cls.nova.stop)
         cls.root.apt('update')
+        cls.provide_user()
         cls.root.apt('install', 'ceilometer-agent-compute', 'lintian',
                      'systemd')
         cls.user = int(cls.root.run('id', '-u', 'ceilometer', timeout=30))
@@ -74,6 +76,22 @@ class TestDebianPackage(published.SharedGuestsTest):
         if base.must_run():
             raise error
         raise unittest.SkipTest(f'FUNCTIONAL TESTS DO NOT RUN HERE: {error}')
+
+    @classmethod
+    def provide_user(cls):
+        """The copy's ceilometer is a user that the node's libvirtd knows.
+
+        libvirtd refuses a client whose user id has no name; it looks at this
+        machine's users, the package makes its own in the copy.
+        """
+        try:
+            pwd.getpwnam('ceilometer')
+        except KeyError:
+            cls.root.run('groupadd', '--system', 'ceilometer', timeout=30)
+            cls.root.run('useradd', '--system', '--gid', 'ceilometer',
+                         '--home-dir', '/var/lib/ceilometer', '--shell',
+                         '/bin/false', '--non-unique', '--uid',
+                         str(polling.UNPRIVILEGED), 'ceilometer', timeout=30)
 
     @classmethod
     def make_guests(cls):
@@ -168,9 +186,10 @@ class TestDebianPackage(published.SharedGuestsTest):
                         timeout=30)
         self.assertEqual('', self.root.run(
             'systemd-analyze', 'verify', '--man=no', name, timeout=60))
-        self.assertIn(f'{name}: 3.6 OK', self.root.run(
+        # 3.6 says systemd 252, 3.4 systemd 257; 9.2 without the drop-in.
+        self.assertRegex(self.root.run(
             'systemd-analyze', 'security', '--offline=true', name,
-            timeout=60))
+            timeout=60), rf'{name}: 3\.\d OK')
 
     def test_it_holds_the_whole_of_the_python_package(self):
         listed = subprocess.run(

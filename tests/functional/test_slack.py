@@ -197,12 +197,19 @@ class TestBalloon(base.FunctionalTest):
         near = abs(found.get('unused', 0) - own['MemFree']) < 512
         return (own, found) if near else None
 
+    def assert_free_shrank(self, taken):
+        """By 64 MiB, as far as the kernel does not free memory for it.
+
+        Within 2 MiB with Linux 6.1, 58.9 and 60.0 MiB with Linux 7.2.
+        """
+        self.assertTrue(54 < taken['MemFree'] < 66, taken)
+
     def test_without_autodeflate_the_total_shrinks(self):
         taken = self.inflate('plain', autodeflate=False)
         self.assertEqual(64.0, taken['MemTotal'])
-        self.assertTrue(62 < taken['MemFree'] < 66, taken)
+        self.assert_free_shrank(taken)
 
     def test_with_autodeflate_the_total_stays(self):
         taken = self.inflate('auto', autodeflate=True)
         self.assertEqual(0.0, taken['MemTotal'])
-        self.assertTrue(62 < taken['MemFree'] < 66, taken)
+        self.assert_free_shrank(taken)

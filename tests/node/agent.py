@@ -56,6 +56,13 @@ _DRIVER = """\
 jsonlines = notify_driver:JSONLines
 """
 
+#: From Python 3.14 on a worker that multiprocessing starts does not inherit
+#: what oslo.log has set up, so that nothing of it would be in the log.
+_SITE = """\
+import multiprocessing
+multiprocessing.set_start_method('fork')
+"""
+
 
 def unprivileged() -> tuple[str, ...]:
     """The command that runs another as nobody, and ends it with us.
@@ -220,7 +227,7 @@ class Agent:
         self.stop()
 
     def _install_driver(self) -> pathlib.Path:
-        """A directory for the agent's path with the notification driver."""
+        """A directory for the agent's path: driver and start method."""
         plugins = self.directory / 'plugins'
         metadata = plugins / 'memstat_node-1.dist-info'
         metadata.mkdir(parents=True, exist_ok=True)
@@ -229,6 +236,7 @@ class Agent:
         (metadata / 'entry_points.txt').write_text(_DRIVER)
         shutil.copy(pathlib.Path(__file__).with_name('notify_driver.py'),
                     plugins)
+        (plugins / 'sitecustomize.py').write_text(_SITE)
         return plugins
 
     def start(self) -> None:
