@@ -39,7 +39,7 @@ say() {
 # unprivileged user, who cannot use a Python in somebody's home directory.
 find_python() {
     local name
-    for name in /usr/bin/python3 python3 python3.13 python3.12 python3.11 python3.10; do
+    for name in /usr/bin/python3 python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
         if "$name" -c 'import ensurepip, sys, venv
 sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then
             command -v "$name"
