@@ -198,6 +198,14 @@ class Node:
         """
         return self._daemon.pid
 
+    @property
+    def clears_at_reset(self) -> bool:
+        """Whether QEMU forgets a guest's statistics when that is reset.
+
+        It does from version 10 on; before, numbers and timestamp stay.
+        """
+        return self.connection.getVersion() >= 10_000_000
+
     def start_daemon(self) -> None:
         """Start libvirtd again, if it has ended; it finds the guests."""
         if not self._daemon.runs:
