@@ -15,6 +15,7 @@
 Each time in a copy of tools, so that nobody else's build is touched.
 """
 
+import fcntl
 import os
 import pathlib
 import shutil
@@ -64,11 +65,22 @@ class TestHosts(testtools.TestCase):
             self.run_host(suite='buzz'))
 
     def test_without_root(self):
-        status, said, log = self.run_host(
-            'setpriv', '--reuid=65534', '--regid=65534', '--clear-groups')
+        self.assertEqual(
+            (1, '', ['== --host takes root: mmdebstrap, mounts and '
+                     'namespaces']),
+            self.run_host('setpriv', '--reuid=65534', '--regid=65534',
+                          '--clear-groups'))
+
+    def test_a_host_in_use(self):
+        hosts = self.checkout / 'build' / 'hosts'
+        hosts.mkdir(parents=True)
+        with open(hosts / 'trixie.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            status, said, log = self.run_host()
         self.assertEqual((1, '0 passed, 0 failed\n'), (status, said))
-        self.assertIn('== another host takes root: mmdebstrap, mounts and '
-                      'namespaces', log)
+        self.assertIn('== host trixie: build/hosts/trixie is in use by '
+                      'another run', log)
+        self.assert_nothing_is_left()
 
     def test_no_mirror(self):
         status, said, log = self.run_host(
