@@ -60,10 +60,16 @@ def candidate(package):
 
 
 def kernel_version(image):
-    """What a kernel calls itself (Linux's x86/boot.rst, kernel_version)."""
+    """The version that a kernel was made of.
+
+    Debian 12's calls itself 6.1.0 and says the true one behind that
+    (Linux's x86/boot.rst, kernel_version).
+    """
     data = image.read_bytes()
     start = 0x200 + struct.unpack_from('<H', data, 0x20e)[0]
-    return data[start:data.index(b'\0', start)].decode().split()[0]
+    said = data[start:data.index(b'\0', start)].decode()
+    found = re.search(r' Debian (\d\S*)', said)
+    return upstream(found[1] if found else said)
 
 
 def facts():
@@ -74,8 +80,7 @@ def facts():
     kernel = ROOT / 'build' / 'node' / 'kernel' / 'vmlinuz'
     return {**{fact: candidate(package)
                for fact, package in PACKAGES.items()},
-            'kernel': (upstream(kernel_version(kernel))
-                       if kernel.exists() else None)}
+            'kernel': kernel_version(kernel) if kernel.exists() else None}
 
 
 def steps(path, today):
