@@ -184,9 +184,8 @@ class StatusTest(CommandTest):
             self.row(self.liar, 'invalid', 'available 4503599627370496 KiB '
                      'is more than the 524288 KiB the guest can have',
                      remedy=IMPOSSIBLE),
-            self.row(self.frozen, 'unreachable', 'QEMU did not answer, or '
-                     'another job (a migration, a snapshot, a call that is '
-                     'stuck) holds the domain', remedy=UNREACHABLE),
+            self.row(self.frozen, 'unreachable', test_signatures.STOPPED,
+                     None, remedy=UNREACHABLE),
         ]
         return sorted(rows, key=lambda row: (row['name'], row['uuid']))
 
@@ -354,7 +353,7 @@ class TestCost(CommandTest):
         calls = proxy.take()
         self.assertEqual(
             {'CONNECT_GET_ALL_DOMAIN_STATS': 1, 'DOMAIN_GET_XML_DESC': 3,
-             'CONNECT_LIST_ALL_DOMAINS': 1, 'CONNECT_OPEN': 2},
+             'CONNECT_LIST_ALL_DOMAINS': 2, 'CONNECT_OPEN': 2},
             {name: calls[name] for name in counting.NAMES.values()
              if calls.get(name) and name not in (
                  'AUTH_LIST', 'CONNECT_SUPPORTS_FEATURE')})
@@ -474,9 +473,7 @@ class TestEnable(CommandTest):
             (1, [('skipped', 'it has no balloon device: hard reboot it, so '
                   'that Nova writes its XML anew'),
                  ('skipped', 'its period is 60 s already'),
-                 ('skipped', 'QEMU did not answer, or another job (a '
-                  'migration, a snapshot, a call that is stuck) holds the '
-                  'domain')]),
+                 ('skipped', test_signatures.STOPPED)]),
             (status, [(row['action'], row['detail']) for row in rows]))
         self.configure(0)
         self.addCleanup(self.configure, self.period_s)

@@ -30,6 +30,7 @@ HEALTHY = 'fresh and possible'
 NEVER = 'the guest has never reported: no balloon driver speaks'
 NO_NUMBERS = 'the balloon driver is bound, but sends no memory numbers'
 SILENT = 'the guest last answered N s ago, more than N s'
+STOPPED = "its QEMU's process is stopped, by a signal or a debugger"
 
 LINUX_DRIVER = (
     'load the balloon driver in the guest: "modprobe virtio_balloon", and '
@@ -747,8 +748,8 @@ class TestBusy(published.SharedAgentTest):
     def test_another_job_holds_the_guest(self):
         self.addCleanup(self.busy.thaw)
         samples = self.settled(self.busy, 'unreachable')
-        detail = ('QEMU did not answer, or another job (a migration, a '
-                  'snapshot, a call that is stuck) holds the domain')
+        # The same QEMU is seen to be stopped, which says more.
+        detail = STOPPED
         remedy = ('see whether QEMU hangs (storage, a stopped process) or a '
                   'long job runs: "virsh domcontrol" and "virsh domjobinfo" '
                   'of this guest')
