@@ -122,7 +122,7 @@ class TestJson(StatusTest):
     def test_one_reading_is_one_bulk_call(self):
         self.make(web(), hung())
         self.json('status')
-        self.assertEqual(['open', 'stats', 'open', 'list'],
+        self.assertEqual(['open', 'list', 'open', 'stats', 'list'],
                          self.libvirt.calls)
 
     def test_a_hostile_name_is_data(self):
