@@ -27,6 +27,14 @@ from lxml import etree
 
 Parameters = collections.abc.Mapping[str, object]
 
+#: What the bulk call is asked for beside memory, by Ceilometer's method.
+INSTANCE: typing.Final = 'inspect_instance'
+DISKS: typing.Final = 'inspect_disks'
+DISK_SIZES: typing.Final = 'inspect_disk_info'
+INTERFACES: typing.Final = 'inspect_vnics'
+KINDS: typing.Final = (INSTANCE, DISKS, DISK_SIZES, INTERFACES)
+Kinds = collections.abc.Set[str]
+
 _PERF: typing.Final = {
     'cpu_cycles': 'perf.cpu_cycles',
     'instructions': 'perf.instructions',
@@ -212,7 +220,7 @@ def disk_uses(parameters: Parameters, devices: Devices,
     found = _device_numbers(parameters, 'block', devices.disks, _USE)
     return None if found is None else [
         DiskUse(device, *numbers)
-        for device, numbers in zip(devices.disks, found)]
+        for device, numbers in zip(devices.disks, found, strict=True)]
 
 
 def disk_sizes(parameters: Parameters, devices: Devices,
@@ -223,7 +231,7 @@ def disk_sizes(parameters: Parameters, devices: Devices,
         # libvirt aligns a CD-ROM's physical size: as in Ceilometer.
         DiskSize(device, max(capacity, physical), allocation, physical)
         for device, (capacity, allocation, physical)
-        in zip(devices.disks, found)]
+        in zip(devices.disks, found, strict=True)]
 
 
 def traffic(parameters: Parameters, devices: Devices) -> list[Traffic] | None:
@@ -233,20 +241,24 @@ def traffic(parameters: Parameters, devices: Devices) -> list[Traffic] | None:
         _TRAFFIC)
     return None if found is None else [
         Traffic(interface, *numbers)
-        for interface, numbers in zip(devices.interfaces, found)]
+        for interface, numbers in zip(devices.interfaces, found,
+                                      strict=True)]
 
 
-def fingerprint(parameters: Parameters) -> frozenset[object]:
+def fingerprint(parameters: Parameters, group: str) -> frozenset[object]:
     """What changes when a disk or interface comes, goes or changes medium.
+
+    :param group: block or net
 
     Another fingerprint means that the XML has to be read again.
     """
     found: set[object] = set()
     for key, value in parameters.items():
-        group, _, rest = key.partition('.')
-        if group in ('net', 'block') and rest.endswith(('.name', '.path')):
+        if not key.startswith(f'{group}.'):
+            continue
+        if key.endswith(('.name', '.path')):
             found.add((key, str(value)))
-        elif group == 'block' and rest.endswith('.physical'):
+        elif key.endswith('.physical'):
             found.add(key)
     return frozenset(found)
 

@@ -22,6 +22,7 @@ from memstat_pollster.config import options
 
 DEFAULTS = {
     'replace_builtin': True,
+    'serve_compute': True,
     'nova_config_files': ('/etc/nova/nova.conf',
                           '/etc/nova/nova-compute.conf'),
     'stale_after_periods': 3,

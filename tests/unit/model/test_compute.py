@@ -131,13 +131,16 @@ class TestDevices(testtools.TestCase):
             {**NETS, 'net.2.name': 'tap1'}, DEVICES))
 
     def test_a_medium_changes_the_fingerprint_and_a_counter_does_not(self):
-        before = compute.fingerprint(DISKS)
+        before = compute.fingerprint(DISKS, 'block')
         self.assertEqual(before, compute.fingerprint(
-            {**DISKS, 'block.0.rd.reqs': 5}))
+            {**DISKS, 'block.0.rd.reqs': 5}, 'block'))
         self.assertNotEqual(before, compute.fingerprint(
-            {**DISKS, 'block.1.path': '/c.iso'}))
-        self.assertNotEqual(before, compute.fingerprint(
-            {**DISKS, 'net.0.name': 'tap9'}))
+            {**DISKS, 'block.1.path': '/c.iso'}, 'block'))
+        self.assertEqual(before, compute.fingerprint(
+            {**DISKS, 'net.0.name': 'tap9'}, 'block'))
+        self.assertNotEqual(
+            compute.fingerprint(NETS, 'net'),
+            compute.fingerprint({**NETS, 'net.0.name': 'tap9'}, 'net'))
 
     def test_thousands_of_disks(self):
         record = {}
@@ -161,7 +164,7 @@ class TestHostile(testtools.TestCase):
     @given(strategies.dictionaries(_KEYS, _VALUES))
     def test_any_change_to_a_record_gives_numbers_or_none(self, changes):
         record = {**CPUS, **DISKS, **NETS, **changes}
-        compute.fingerprint(record)
+        compute.fingerprint(record, 'block')
         instance = compute.instance(record)
         if instance is not None:
             self.assertGreaterEqual(instance.cpu_time_ns, 0)
