@@ -24,8 +24,7 @@ from memstat_pollster import monitor
 #: libvirt's record does not say when the bridge of an interface changes.
 LASTS_S: typing.Final = 300.0
 
-GROUPS: typing.Final = {compute.DISKS: 'block', compute.DISK_SIZES: 'block',
-                        compute.INTERFACES: 'net'}
+GROUPS: typing.Final = {compute.DISKS: 'block', compute.INTERFACES: 'net'}
 
 Records = collections.abc.Mapping[str, observation.Record]
 

@@ -121,6 +121,8 @@ def _answer(pollster: typing.Any, cache: dict[str, typing.Any],
         if group is not None and once.devices_of.get(group) is not records:
             agent.known_devices.update(records, group)
             once.devices_of[group] = records
+        if method not in _RESULTS:
+            return None
         result = _RESULTS[method](pollster, agent, record)
         if result is not None:
             done[instance.id] = read_s, result
@@ -154,18 +156,6 @@ def _disks(pollster: typing.Any, agent: shared.Agent,
             write_bytes=each.write_bytes, errors=-1,
             rd_total_times=each.read_time_ns,
             wr_total_times=each.write_time_ns) for each in found]
-
-
-def _disk_sizes(pollster: typing.Any, agent: shared.Agent,
-                record: observation.Record) -> list[typing.Any] | None:
-    known = agent.known_devices.find(record, 'block')
-    found = None if known is None else compute.disk_sizes(
-        record.parameters or {}, known)
-    return None if found is None else [
-        virt_inspector.DiskInfo(
-            device=each.device, capacity=each.capacity,
-            allocation=each.allocation, physical=each.physical)
-        for each in found]
 
 
 def _interfaces(pollster: typing.Any, agent: shared.Agent,
@@ -210,4 +200,4 @@ _Result = collections.abc.Callable[
 
 _RESULTS: typing.Final[dict[str, _Result]] = {
     compute.INSTANCE: _instance, compute.DISKS: _disks,
-    compute.DISK_SIZES: _disk_sizes, compute.INTERFACES: _interfaces}
+    compute.INTERFACES: _interfaces}

@@ -50,7 +50,7 @@ def groups_of(kinds: compute.Kinds) -> int:
         groups |= (libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
                    | libvirt.VIR_DOMAIN_STATS_VCPU
                    | libvirt.VIR_DOMAIN_STATS_PERF)
-    if compute.DISKS in kinds or compute.DISK_SIZES in kinds:
+    if compute.DISKS in kinds:
         groups |= libvirt.VIR_DOMAIN_STATS_BLOCK
     if compute.INTERFACES in kinds:
         groups |= libvirt.VIR_DOMAIN_STATS_INTERFACE

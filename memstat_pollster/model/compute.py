@@ -30,6 +30,8 @@ Parameters = collections.abc.Mapping[str, object]
 #: What the bulk call is asked for beside memory, by Ceilometer's method.
 INSTANCE: typing.Final = 'inspect_instance'
 DISKS: typing.Final = 'inspect_disks'
+#: Not in the bulk record: for a file its allocation and physical size are
+#: others than blockInfo's (libvirt 9.0: allocation 0, physical without holes).
 DISK_SIZES: typing.Final = 'inspect_disk_info'
 INTERFACES: typing.Final = 'inspect_vnics'
 KINDS: typing.Final = (INSTANCE, DISKS, DISK_SIZES, INTERFACES)
@@ -72,16 +74,6 @@ class DiskUse:
     write_bytes: int
     read_time_ns: int
     write_time_ns: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class DiskSize:
-    """How large one disk is, in bytes."""
-
-    device: str
-    capacity: int
-    allocation: int
-    physical: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -189,7 +181,6 @@ def _rows(parameters: Parameters, group: str) -> dict[str, str] | None:
 
 _USE: typing.Final = ('rd.reqs', 'rd.bytes', 'wr.reqs', 'wr.bytes',
                       'rd.times', 'wr.times')
-_SIZE: typing.Final = ('capacity', 'allocation', 'physical')
 _TRAFFIC: typing.Final = (
     'rx.bytes', 'rx.pkts', 'rx.errs', 'rx.drop',
     'tx.bytes', 'tx.pkts', 'tx.errs', 'tx.drop')
@@ -221,17 +212,6 @@ def disk_uses(parameters: Parameters, devices: Devices,
     return None if found is None else [
         DiskUse(device, *numbers)
         for device, numbers in zip(devices.disks, found, strict=True)]
-
-
-def disk_sizes(parameters: Parameters, devices: Devices,
-               ) -> list[DiskSize] | None:
-    """How large the guest's disks are, in the order of the XML."""
-    found = _device_numbers(parameters, 'block', devices.disks, _SIZE)
-    return None if found is None else [
-        # libvirt aligns a CD-ROM's physical size: as in Ceilometer.
-        DiskSize(device, max(capacity, physical), allocation, physical)
-        for device, (capacity, allocation, physical)
-        in zip(devices.disks, found, strict=True)]
 
 
 def traffic(parameters: Parameters, devices: Devices) -> list[Traffic] | None:

@@ -109,10 +109,6 @@ class TestDevices(testtools.TestCase):
             [compute.DiskUse('vda', 100, 101, 103, 104, 102, 105),
              compute.DiskUse('vdb', 200, 201, 203, 204, 202, 205)],
             compute.disk_uses(DISKS, DEVICES))
-        self.assertEqual(
-            [compute.DiskSize('vda', 108, 106, 108),
-             compute.DiskSize('vdb', 208, 206, 208)],
-            compute.disk_sizes(DISKS, DEVICES))
 
     def test_interfaces_go_by_name_not_by_number(self):
         self.assertEqual(
@@ -123,8 +119,6 @@ class TestDevices(testtools.TestCase):
     def test_one_missing_number_leaves_the_guest_to_be_asked(self):
         self.assertIsNone(compute.disk_uses(
             {**DISKS, 'block.2.rd.times': -1}, DEVICES))
-        self.assertIsNone(compute.disk_sizes(
-            {**DISKS, 'block.0.capacity': '5'}, DEVICES))
         self.assertIsNone(compute.traffic(
             {**NETS, 'net.1.tx.drop': None}, DEVICES))
         self.assertIsNone(compute.traffic(
@@ -169,7 +163,6 @@ class TestHostile(testtools.TestCase):
         if instance is not None:
             self.assertGreaterEqual(instance.cpu_time_ns, 0)
         for found in (compute.disk_uses(record, DEVICES),
-                      compute.disk_sizes(record, DEVICES),
                       compute.traffic(record, DEVICES)):
             self.assertIn(None if found is None else len(found), (None, 2))
 
