@@ -14,8 +14,8 @@
 
 A fresh process has seen nothing before its first reading.  Two questions stay
 open then: whether a time stamp moves, and whether a guest that has sent
-nothing has only just been started.  The second is answered by how long its
-QEMU has run, the first by reading again.
+nothing has only just been started, or reset.  How long its QEMU has run tells
+of a start; the rest is answered by reading again.
 """
 
 import collections.abc
@@ -32,6 +32,7 @@ from memstat_pollster.config import connection_uri
 from memstat_pollster.host import inspector
 from memstat_pollster.host import processes
 from memstat_pollster.model import judged
+from memstat_pollster.model import observation
 from memstat_pollster.model import status
 from memstat_pollster import node
 
@@ -41,6 +42,12 @@ WAIT_S: typing.Final = 40.0
 
 #: Beyond a guest's period: an answer is due by then, not at once.
 SLACK_S: typing.Final = 1.0
+
+#: QEMU 10 and later forget what a guest sent when it is reset.  One that
+#: reboots looks like one that never reported until its driver is back.
+CLEARS_AT_RESET: typing.Final = (10, 0, 0)
+#: How long a guest is given for that, of the time that may be waited.
+REBOOT_S: typing.Final = 15.0
 
 
 Concerns = collections.abc.Callable[[judged.Guest], bool]
@@ -88,18 +95,36 @@ class Node:
             says nothing
         """
         deadline = time.monotonic() + wait_s
+        first = True
         while True:
             cycle = self.read()
             left_s = deadline - time.monotonic()
-            waits = [due_s for due_s in map(due, filter(
-                concerns, cycle.guests.values()))
-                if due_s is not None and due_s <= left_s]
+            guests = list(filter(concerns, cycle.guests.values()))
+            waits = [due_s for due_s in map(due, guests)
+                     if due_s is not None and due_s <= left_s]
+            if first and left_s > 0:
+                waits += [min(REBOOT_S, left_s)
+                          for guest in self._may_reboot(guests)]
+            first = False
             if not waits:
                 return cycle
             with progress:
                 progress.wait(
                     max(waits), f'{len(waits)} of {len(cycle.guests)} guests '
                     f'cannot be told by one reading')
+
+
+    def _may_reboot(self, guests: list[judged.Guest]) -> list[judged.Guest]:
+        """Those that may be rebooting, for all that one reading tells."""
+        silent = [guest for guest in guests
+                  if guest.verdict.status is status.Status.DRIVER_MISSING]
+        if not silent:
+            return []
+        try:
+            version = self.inspector.host().hypervisor_version
+        except observation.ReadFailed:
+            return []
+        return silent if version and version >= CLEARS_AT_RESET else []
 
 
 def due(guest: judged.Guest) -> float | None:

@@ -79,6 +79,12 @@ class Pool:
         return (sum(each.thread.is_alive() for each in self._left_behind)
                 + self.is_watch_stuck())
 
+    @property
+    def patience_s(self) -> float:
+        """After how long is asked what holds a call up."""
+        return min(max(self._timeout_s / 10, 3 * self.usual_s),
+                   self._timeout_s / 3)
+
     def leave(self, each: worker.Worker) -> None:
         """Leave a worker behind with the call that it is in."""
         self._left_behind.append(each)
@@ -133,8 +139,7 @@ class Pool:
             returned, or is merely late
         :raises ReadFailed: when libvirt itself does not answer
         """
-        patience_s = min(max(self._timeout_s / 10, 3 * self.usual_s),
-                         self._timeout_s / 3)
+        patience_s = self.patience_s
         while not background.is_done(call.job, min(
                 patience_s, max(deadline_s - time.monotonic(), 0.0))):
             if time.monotonic() >= deadline_s:

@@ -90,6 +90,9 @@ def starting(seen: facts.Evidence) -> str | None:
 def driver_missing(seen: facts.Evidence) -> str | None:
     if seen.reading is None or seen.reading.last_update_s != 0:
         return None
+    if seen.past.reset:
+        return ('the guest has not reported since it was reset: no balloon '
+                'driver speaks')
     return 'the guest has never reported: no balloon driver speaks'
 
 

@@ -117,8 +117,8 @@ class Status(enum.IntEnum):
         rules.why_not_starting)
     DRIVER_MISSING = (
         5, rules.driver_missing, texts.Advice(
-            'The guest has never reported: it has no balloon driver, or one '
-            'that sends no statistics.',
+            'The guest has never reported, or not since it was reset: it has '
+            'no balloon driver, or one that sends no statistics.',
             'no balloon driver has ever spoken', {
                 _OS.WINDOWS: texts.WINDOWS_DRIVER,
                 _OS.LINUX: texts.LINUX_DRIVER,

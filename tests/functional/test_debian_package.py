@@ -81,17 +81,18 @@ class TestDebianPackage(published.SharedGuestsTest):
     def provide_user(cls):
         """The copy's ceilometer is a user that the node's libvirtd knows.
 
-        libvirtd refuses a client whose user id has no name; it looks at this
-        machine's users, the package makes its own in the copy.
+        libvirtd refuses a client whose user or group has no name; it looks at
+        this machine's, the package makes its own in the copy.
         """
         try:
             pwd.getpwnam('ceilometer')
         except KeyError:
-            cls.root.run('groupadd', '--system', 'ceilometer', timeout=30)
-            cls.root.run('useradd', '--system', '--gid', 'ceilometer',
-                         '--home-dir', '/var/lib/ceilometer', '--shell',
-                         '/bin/false', '--non-unique', '--uid',
-                         str(polling.UNPRIVILEGED), 'ceilometer', timeout=30)
+            nobody = str(polling.UNPRIVILEGED)
+            cls.root.run('groupadd', '--non-unique', '--gid', nobody,
+                         'ceilometer', timeout=30)
+            cls.root.run('useradd', '--non-unique', '--uid', nobody, '--gid',
+                         'ceilometer', '--home-dir', '/var/lib/ceilometer',
+                         '--shell', '/bin/false', 'ceilometer', timeout=30)
 
     @classmethod
     def make_guests(cls):

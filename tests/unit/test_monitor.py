@@ -26,6 +26,7 @@ from memstat_pollster.model import usage
 from memstat_pollster import monitor
 from memstat_pollster import text
 from tests.unit import fakes
+from tests.unit import threads
 
 EPOCH = 1_800_000_000
 
@@ -307,6 +308,81 @@ class TestXMLIsReadSeldom(MonitorTest):
         self.assertEqual([held.uuid], self.fetched())
 
 
+class TestXMLThatCannotBeHad(MonitorTest):
+    """Only what is known of this very run of the guest counts."""
+
+    def test_a_guest_that_was_started_anew_is_unreachable_not_gone(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        web.domain_id = 9
+        for failure in ({'unread': {web.uuid}}, {'xml_error': 'no answer'}):
+            for name, value in failure.items():
+                setattr(self.source, name, value)
+            web.record = fakes.healthy(int(EPOCH + self.source.now + 299))
+            guest = self.cycle().guests[web.uuid]
+            self.assertEqual(
+                (status.Status.UNREACHABLE, None, 'web'),
+                (guest.verdict.status, guest.domain, guest.display_name))
+        self.source.unread, self.source.xml_error = set(), None
+        web.record = fakes.healthy(int(EPOCH + self.source.now + 299))
+        self.assertEqual(status.Status.REPORTING,
+                         self.cycle().guests[web.uuid].verdict.status)
+
+    def test_one_whose_xml_alone_fails_costs_no_other(self):
+        web, held = (fakes.Domain(n, fakes.healthy(EPOCH + 299))
+                     for n in (1, 2))
+        self.make(web, held)
+        self.source.unread = {held.uuid}
+        self.assertEqual(
+            {web.uuid: status.Verdict(status.Status.REPORTING,
+                                      'fresh and possible'),
+             held.uuid: status.Verdict(status.Status.UNREACHABLE,
+                                       'not in time')},
+            {uuid: guest.verdict
+             for uuid, guest in self.cycle().guests.items()})
+
+    def test_what_is_known_of_this_run_holds(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        self.source.unread = {web.uuid}
+        guest = self.cycle().guests[web.uuid]
+        self.assertEqual((status.Status.STALE, 10),
+                         (guest.verdict.status, guest.domain.period_s))
+
+    def test_old_xml_is_not_used_once_the_new_cannot_be_parsed(self):
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 299))
+        self.make(web)
+        self.cycle()
+        web.document = '<broken'
+        for _ in range(2):
+            guest = self.cycle().guests[web.uuid]
+            self.assertEqual((status.Status.UNREACHABLE, None),
+                             (guest.verdict.status, guest.domain))
+
+    def test_novas_name_is_asked_for_once(self):
+        held = fakes.Domain(1, {
+            'state.state': 1, 'state.reason': 1, 'balloon.current': 524288,
+            'balloon.maximum': 1048576})
+        self.make(held)
+        self.assertEqual('web', self.cycle().guests[held.uuid].display_name)
+        self.cycle()
+        self.assertEqual([held.uuid], self.source.named)
+
+
+class TestThreads(MonitorTest):
+    def test_a_second_cycle_waits_for_the_first(self):
+        self.make(fakes.Domain(1, fakes.healthy(EPOCH)))
+        gate, read = threads.Gate(), self.source.read
+
+        def hold():
+            gate()
+            return read()
+        self.source.read = hold
+        gate.check_alone(self, self.monitor.cycle, 'cycle')
+
+
 class TestWhatIsSaid(MonitorTest):
     def cirros(self, number, **options):
         return fakes.Domain(number, fakes.healthy(
@@ -390,6 +466,28 @@ class TestWhatIsSaid(MonitorTest):
         self.assertThat(lines[0], testtools.matchers.StartsWith(
             'WARNING Memory statistics of 40 guests: unreachable; among '
             f'them web / instance-00000001 ({fleet[0].uuid}), '))
+
+    def test_six_that_change_alike_make_one_line_and_five_make_five(self):
+        for count, lines in ((5, 5), (6, 1)):
+            fleet = [fakes.Domain(n, fakes.healthy(EPOCH + 299))
+                     for n in range(1, count + 1)]
+            self.make(*fleet)
+            self.cycle()
+            for domain in fleet:
+                for key in ('balloon.rss', 'balloon.last-update'):
+                    del domain.record[key]
+            self.cycle()
+            self.assertEqual(lines, len(self.said()), count)
+
+    def test_an_outage_is_not_told_again_when_its_reason_changes(self):
+        self.make(fakes.Domain(1, fakes.healthy(EPOCH + 299)))
+        self.cycle()
+        for reason in ('Connection refused', 'No such file', 'timed out'):
+            self.source.error = reason
+            self.cycle()
+        self.assertEqual([
+            'WARNING libvirt at test:///fake: Connection refused; all guests '
+            'of this node are unreachable until it answers'], self.said())
 
     def test_an_outage_of_libvirt_makes_one_line_and_one_on_recovery(self):
         self.make(*(fakes.Domain(n, fakes.healthy(EPOCH + 299))
@@ -525,6 +623,13 @@ class TestUptimes(MonitorTest):
         self.assertEqual(
             (status.Status.STARTING, []),
             (self.cycle().guests[silent.uuid].verdict.status, self.asked))
+
+    def test_one_that_was_seen_for_long_enough_is_not_asked_about(self):
+        self.judged(None)
+        self.asked.clear()
+        verdict = self.cycle(after=120.0).guests[fakes.uuid_of(1)].verdict
+        self.assertEqual((status.Status.DRIVER_MISSING, []),
+                         (verdict.status, self.asked))
 
     def test_a_guest_with_numbers_is_not_asked_about(self):
         self.judged(999.0, **fakes.healthy(EPOCH + 299))

@@ -35,7 +35,9 @@ from memstat_pollster.agent import pollsters
 from memstat_pollster.agent import takeover
 from memstat_pollster.host import inspector
 from memstat_pollster.model import meters
+from memstat_pollster import monitor
 from tests.unit import fakes
+from tests.unit import threads
 
 SETUP_CFG = pathlib.Path(__file__).resolve().parents[3] / 'setup.cfg'
 POLLING_YAML = SETUP_CFG.parent / 'etc' / 'polling.yaml'
@@ -195,7 +197,8 @@ class TestSamples(PollsterTest):
     def test_one_bulk_read_serves_all_meters_of_a_cycle(self):
         self.serve(fakes.Domain(1, now_record()))
         self.poll([instance(1)])
-        self.assertEqual(['open', 'stats', 'open', 'list'], self.node.calls)
+        self.assertEqual(['open', 'list', 'open', 'stats', 'list'],
+                         self.node.calls)
         self.poll([instance(1)])
         self.assertEqual(2, self.node.count('stats'))
 
@@ -233,6 +236,44 @@ class TestSamples(PollsterTest):
         self.assertEqual([1] * len(meters.METERS),
                          [len(found) for found in samples])
         self.assertEqual(1, self.node.count('stats'))
+
+    def test_two_pollsters_at_once_have_the_same_cycle(self):
+        """The second waits for the first to have read."""
+        self.serve(fakes.Domain(1, now_record()))
+        gate, cycle = threads.Gate(), monitor.Monitor.cycle
+
+        def hold(found):
+            gate()
+            return cycle(found)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.monitor.Monitor.cycle', hold))
+        cache = {}
+        pollster = self.pollster('memory.usage')
+        gate.check_alone(self, lambda: list(pollster.get_samples(
+            self.manager, cache, [instance(1)])), 'get')
+
+    def test_a_guest_that_is_held_has_its_status_alone(self):
+        """libvirt's own record of its balloon may be an old one."""
+        self.serve(fakes.Domain(1, {
+            'state.state': 1, 'state.reason': 1, 'balloon.current': 524288,
+            'balloon.maximum': 1048576}))
+        self.assertEqual(
+            {fakes.uuid_of(1): {'memory.balloon.status': 9}},
+            {uuid: {name: sample.volume for name, sample in found.items()}
+             for uuid, found in self.poll([instance(1)]).items()})
+
+    def test_a_sample_has_the_time_of_its_reading(self):
+        self.serve(fakes.Domain(1, now_record()))
+        before_s = time.monotonic()
+        samples = self.poll([instance(1)])[fakes.uuid_of(1)]
+        after_s = time.monotonic()
+        times = {sample.monotonic_time for sample in samples.values()}
+        self.assertEqual(1, len(times))
+        self.assertTrue(before_s <= times.pop() <= after_s)
+
+    def test_its_guests_are_those_of_this_node(self):
+        self.assertEqual('local_instances',
+                         self.pollster('memory.usage').default_discovery)
 
     def test_a_guest_that_is_not_here_has_no_sample(self):
         self.serve(fakes.Domain(1, now_record()))

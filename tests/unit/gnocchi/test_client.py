@@ -140,6 +140,12 @@ class TestConnect(files.FilesTest):
              client.api.region_name,
              client.api.session.auth.get_headers(None)))
 
+    def test_no_request_takes_longer_than_it_may(self):
+        client = gnocchi.connect(self.conf(service_credentials={
+            'auth_type': 'gnocchi-basic', 'user': 'ceilometer',
+            'endpoint': 'http://gnocchi:8041'}))
+        self.assertEqual(30, client.api.session.timeout)
+
     def test_with_another_section_that_ceilometer_names(self):
         conf = self.conf(
             gnocchi={'auth_section': 'metric'},

@@ -329,3 +329,16 @@ class TestHostileXML(testtools.TestCase):
     def test_a_huge_id_is_none(self):
         self.assertEqual(-1, domain.parse(
             _xml(identity=f"id='{'9' * 5000}'")).domain_id)
+
+
+class TestNovasElement(testtools.TestCase):
+    """Of Nova's element alone, as virDomain.metadata() gives it."""
+
+    def test_of_novas_element(self):
+        self.assertEqual('web <1>', domain.display_name(
+            '<instance>\n  <package version="32.0.0"/>\n'
+            '  <name>web &lt;1&gt;</name>\n</instance>'))
+
+    def test_without_one(self):
+        for metadata in ('', '<instance/>', '<instance', 'x'):
+            self.assertIsNone(domain.display_name(metadata))

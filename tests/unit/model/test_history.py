@@ -133,6 +133,27 @@ class TestGuestWithNumbersOfAnotherTime(testtools.TestCase):
         for reason in (RESTORED, MIGRATED, 4, 10, 11):
             self.assertEqual(expected, self._unproven_then_proven(reason))
 
+    def test_a_guest_that_was_seen_to_run_may_be_restored_under_our_eyes(self):
+        """Migrated in, restored, from a snapshot, postcopy: 2, 3, 4, 10, 11.
+
+        After every other reason the numbers are the guest's own.
+        """
+        unproven = set()
+        for reason in range(1, 13):
+            guest = _Guest()
+            guest.at(0, -1, reason=1)
+            if not guest.at(9, 8, reason=reason).proven:
+                unproven.add(reason)
+        self.assertEqual({2, 3, 4, 10, 11}, unproven)
+
+    def test_a_record_without_a_stamp_makes_no_old_numbers_young(self):
+        guest = _Guest()
+        guest.at(0, -1, reason=1)
+        guest.readings.observe(
+            'web', 23, stats.Reading(state=1, reason=1, rss_kib=39504),
+            wall_s=WALL + 100, monotonic_s=MONOTONIC + 100)
+        self.assertEqual(150.0, guest.at(150, -1, reason=1).held_s)
+
     def test_resumed_before_the_first_sight_may_have_been_restored(self):
         """Restored paused, then resumed: the reason is only "unpaused"."""
         self.assertEqual(

@@ -26,6 +26,7 @@ from memstat_pollster.model import domain
 from memstat_pollster.model import facts
 from memstat_pollster.model import history
 from memstat_pollster.model import nova_period
+from memstat_pollster.model import rules
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster import monitor
@@ -129,6 +130,14 @@ class TestInterface(testtools.TestCase):
               if each.advice.by_configuration}))
 
 
+class TestWhyNot(testtools.TestCase):
+    def test_a_rule_without_words_of_its_own_says_so_all_the_same(self):
+        """The words of the others are in the tests of the command show."""
+        self.assertEqual('what it asks for is not so',
+                         rules.otherwise(facts.Evidence(None)))
+        self.assertIs(rules.otherwise, status.Status.REPORTING.why_not)
+
+
 class TestJudge(testtools.TestCase):
     """One row for each thing that a guest can do."""
 
@@ -198,6 +207,10 @@ class TestJudge(testtools.TestCase):
              Past(held_s=119.0, running_s=119.0),
              'starting', 'no numbers yet; seen running for 119 s of 120 s '
              'that a boot may take'),
+            ('reported, was reset, and has not since', 'never reported',
+             NOVAS, Past(running_s=900.0, reset=True), 'driver_missing',
+             'the guest has not reported since it was reset: no balloon '
+             'driver speaks'),
             ('the end of its grace', 'never reported', NOVAS,
              Past(held_s=120.0, running_s=120.0), 'driver_missing', UNBOUND),
         ])

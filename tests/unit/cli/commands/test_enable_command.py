@@ -13,6 +13,8 @@
 """The enable command, on a libvirt written by hand."""
 
 import re
+import time
+import types
 
 import fixtures
 import libvirt
@@ -138,6 +140,71 @@ class TestSet(EnableTest):
               'does, its period may still be set'), ('second', 'set')],
             [(rows[0]['name'], rows[0]['action'], rows[0]['detail']),
              (rows[1]['name'], rows[1]['action'])])
+
+
+    def test_a_guest_that_is_held_is_not_tried(self):
+        """Nothing of ours is left behind on it."""
+        self.first.record = {'state.state': 1, 'state.reason': 1}
+        status, rows = self.json('enable', 'first', 'second', '--yes')
+        self.assertEqual(
+            (1, [('first', 'skipped'), ('second', 'set')]),
+            (status, [(each['name'], each['action']) for each in rows]))
+        self.assertEqual((1, None), (self.libvirt.count('lookup'),
+                                     self.first.period))
+
+    def test_one_that_another_job_holds_by_then_is_not_asked(self):
+        look_up = self.libvirt.called
+
+        def called(name):
+            look_up(name)
+            if name == 'lookup':
+                self.first.controlInfo = lambda flags=0: [
+                    libvirt.VIR_DOMAIN_CONTROL_JOB, 0, 0]
+        self.libvirt.called = called
+        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        self.assertEqual(
+            (1, [('failed', 'another job (a migration, a snapshot, a call '
+                  'that is stuck) holds it')], None),
+            (status, [(each['action'], each['detail']) for each in rows],
+             self.first.period))
+
+    def test_one_that_is_shut_off_meanwhile(self):
+        look_up = self.libvirt.called
+
+        def called(name):
+            look_up(name)
+            if name == 'lookup':
+                self.first.domain_id = -1
+        self.libvirt.called = called
+        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        self.assertEqual(
+            (1, [('failed', 'it has been shut off')], None),
+            (status, [(each['action'], each['detail']) for each in rows],
+             self.first.period))
+
+    def test_a_refusal_after_something_was_set_is_told_of_its_guest(self):
+        """What was changed has to be said, too."""
+        self.second.period_error = fakes.libvirt_error(
+            libvirt.VIR_ERR_OPERATION_DENIED, 'read only access')
+        status, rows = self.json('enable', 'first', 'second', '--yes',
+                                 '--wait', '0')
+        self.assertEqual(
+            (1, [('first', 'set'), ('second', 'failed')], [10, None, 60]),
+            (status, [(each['name'], each['action']) for each in rows],
+             self.periods()))
+
+    def test_ctrl_c_while_it_waits_shows_what_was_changed(self):
+        self.first.period_set = lambda: None  # it never reports
+
+        def interrupt(seconds):
+            raise KeyboardInterrupt
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cli.enabling.time', types.SimpleNamespace(
+                monotonic=time.monotonic, sleep=interrupt)))
+        status = self.run_command('enable', 'first', '--yes', '-f', 'value',
+                                  '-c', 'name', '-c', 'action')
+        self.assertEqual((130, 'first set\n', 10),
+                         (status, self.stdout, self.first.period))
 
 
 class _FreezesWhenSet(fakes.Monitor):

@@ -122,8 +122,33 @@ class TestJson(StatusTest):
     def test_one_reading_is_one_bulk_call(self):
         self.make(web(), hung())
         self.json('status')
-        self.assertEqual(['open', 'stats', 'open', 'list'],
+        self.assertEqual(['open', 'list', 'open', 'stats', 'list'],
                          self.libvirt.calls)
+
+    def test_a_guest_that_reboots_is_waited_for_where_qemu_forgets(self):
+        """QEMU 10 and later; of an earlier one the first reading tells."""
+        for version, expected, waits in (
+                (9_002_000, (1, 'driver_missing'), 0),
+                (10_000_000, (0, 'reporting'), 1)):
+            guest = hung()
+            guest.record = {
+                key: value for key, value in fakes.healthy(0).items()
+                if key.startswith('state.') or key in (
+                    'balloon.rss', 'balloon.maximum', 'balloon.last-update')}
+            self.make(guest)
+            self.libvirt.qemu_version = version
+            waited = []
+
+            def report(progress, seconds, text, guest=guest, waited=waited):
+                waited.append(seconds)
+                guest.record = fakes.healthy(commands.ago(0))
+            self.useFixture(fixtures.MonkeyPatch(
+                'memstat_pollster.cli.output.terminal.Progress.wait', report))
+            with open(self.conf, 'a') as file:
+                file.write('boot_grace = 0\n')
+            status, (record,) = self.json('status')
+            self.assertEqual((expected, waits),
+                             ((status, record['status']), len(waited)))
 
     def test_a_hostile_name_is_data(self):
         self.make(web(display_name='&lt;b&gt;&#10;&amp;amp;\u202e'))

@@ -13,6 +13,8 @@
 
 import datetime
 
+import types
+
 import testtools
 
 from memstat_pollster.cli.report import curves
@@ -159,6 +161,23 @@ class TestView(testtools.TestCase):
         (row,) = page.view(cycle(guest), HOST, MADE, '1').rows
         self.assertTrue(row.detail.isprintable())
         self.assertLessEqual(len(row.detail), page.LINE)
+
+
+class TestOrder(testtools.TestCase):
+    def test_by_status_then_usage_then_name(self):
+        """The worst first; of one status the fullest."""
+        def row(name, status, util):
+            return types.SimpleNamespace(
+                name=name, util=util, state=page.STATES[status])
+        rows = [
+            row('b', page.Status.REPORTING, 11.0),
+            row('a', page.Status.REPORTING, 11.0),
+            row('c', page.Status.REPORTING, 97.0),
+            row('d', page.Status.STALE, None),
+            row('e', page.Status.UNREACHABLE, None),
+            row('f', page.Status.NOT_RUNNING, None)]
+        self.assertEqual('edfcab', ''.join(
+            each.name for each in sorted(rows, key=page._order)))
 
 
 class TestCurve(testtools.TestCase):

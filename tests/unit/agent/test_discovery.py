@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""What is told of discovery, by cycles written by hand."""
+
+import logging
+
+import fixtures
+import testtools
+
+from memstat_pollster.agent import discovery
+from memstat_pollster.model import judged
+from memstat_pollster.model import status
+from tests.unit import fakes
+from tests.unit import threads
+
+
+def guest(number):
+    return judged.Guest(
+        uuid=fakes.uuid_of(number), name=f'instance-{number:08x}',
+        display_name='web', reading=None, domain=None,
+        verdict=status.Verdict(status.Status.REPORTING, 'x'), remedy=None,
+        age_s=None, memory=None)
+
+
+def cycle(*numbers, error=None):
+    return judged.Cycle(7.0, {fakes.uuid_of(n): guest(n) for n in numbers},
+                        error)
+
+
+class Monitor:
+    """Stands for the monitor.
+
+    :ivar now: what the next cycle is
+    :ivar before: called before it
+    """
+
+    def __init__(self):
+        self.now = cycle()
+        self.before = lambda: None
+
+    def cycle(self):
+        self.before()
+        return self.now
+
+
+class TestWatch(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.logger = self.useFixture(fixtures.FakeLogger(
+            level=logging.INFO, format='%(message)s'))
+        self.monitor = Monitor()
+        self.watch = discovery.Watch(self.monitor)
+
+    def named(self):
+        """How often each guest was said not to be metered."""
+        return [self.logger.output.count(
+            f'Guest web / instance-{n:08x} ({fakes.uuid_of(n)}) is on this '
+            'node, but is not metered') for n in (1, 2)]
+
+    def test_two_discoveries_at_once_follow_each_other(self):
+        gate = threads.Gate()
+        self.monitor.before = gate
+        gate.check_alone(self, lambda: self.watch.see(None, [], None), 'see')
+
+    def test_nothing_is_told_while_libvirt_is_down(self):
+        for _ in range(3):
+            self.watch.tell_undiscovered(cycle(1, error='down'), set())
+        self.assertEqual([0, 0], self.named())
+
+    def test_a_guest_that_is_left_out_is_named_at_the_second_cycle(self):
+        self.watch.tell_undiscovered(cycle(1, 2), {fakes.uuid_of(2)})
+        self.assertEqual([0, 0], self.named())
+        for _ in range(3):
+            self.watch.tell_undiscovered(cycle(1, 2), {fakes.uuid_of(2)})
+        self.assertEqual([1, 0], self.named())
+
+    def test_a_guest_that_left_is_named_again_when_it_is_back(self):
+        for _ in range(2):
+            self.watch.tell_undiscovered(cycle(1), set())
+        self.watch.tell_undiscovered(cycle(), set())
+        for _ in range(2):
+            self.watch.tell_undiscovered(cycle(1), set())
+        self.assertEqual([2, 0], self.named())
+
+    def test_an_incomplete_guest_that_left_is_named_again(self):
+        def told():
+            return self.logger.output.count('says of it is incomplete')
+        for _ in range(2):
+            self.watch.tell_incomplete(guest(1), KeyError('flavor'))
+        self.assertEqual(1, told())
+        self.watch.tell_undiscovered(cycle(1), {fakes.uuid_of(1)})
+        self.watch.tell_incomplete(guest(1), KeyError('flavor'))
+        self.assertEqual(1, told())
+        self.watch.tell_undiscovered(cycle(), set())
+        self.watch.tell_incomplete(guest(1), KeyError('flavor'))
+        self.assertEqual(2, told())

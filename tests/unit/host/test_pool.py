@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""How long is waited for a call, and what is taken to hold it up."""
+
+import threading
+
+import libvirt
+import testtools
+
+from memstat_pollster.host import pool
+from tests.unit import fakes
+
+
+class PoolTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, {'state.state': 1}) for n in (1, 2)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.pool = pool.Pool('test:///fake', 3.0, 3, self.node.open)
+        self.addCleanup(self.pool.close)
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def start(self, out):
+        return self.pool.start(out, {}, lambda progress: (
+            lambda source: self.go_on.wait(60)))
+
+
+class TestPatience(PoolTest):
+    def test_it_follows_what_reading_usually_takes(self):
+        """A tenth of the time for a cycle at least, a third at most."""
+        expected = {0.0: 0.3, 0.05: 0.3, 0.2: 0.6, 0.3: 0.9, 7.0: 1.0}
+        found = {}
+        for usual_s in expected:
+            self.pool.usual_s = usual_s
+            found[usual_s] = round(self.pool.patience_s, 6)
+        self.assertEqual(expected, found)
+
+    def test_it_is_learnt_by_reading(self):
+        self.node.slow_s = 0.25
+        reader = self.node.inspector(timeout_s=3.0)
+        self.addCleanup(reader.close)
+        reader.read()
+        self.assertTrue(0.25 <= reader._pool.usual_s < 60.0)
+
+
+class TestHeldUp(PoolTest):
+    """By controlInfo: since when each guest's monitor is occupied."""
+
+    def held(self, seconds):
+        """Which guests are found to hold a call up, or None if none is.
+
+        :param seconds: for how long the first is occupied, of the time that
+            the call has been out
+        """
+        out = []
+        call = self.start(out)
+
+        def control(flags=0):
+            since_s = pool.time.monotonic() - call.began_s
+            return [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0,
+                    int(1000 * seconds(since_s))]
+        self.guests[0].controlInfo = control
+        found = self.pool.wait(call, call.began_s + 1.5)
+        self.go_on.set()
+        self.pool.settle(out)
+        return found
+
+    def test_one_that_has_been_occupied_all_the_time(self):
+        self.assertEqual({self.guests[0].uuid},
+                         self.held(lambda since_s: since_s - 0.02))
+
+    def test_not_one_that_is_for_a_moment(self):
+        """Many are read one after the other; each is, for a moment."""
+        self.assertEqual(set(), self.held(lambda since_s: 0.001))
+
+    def test_not_one_that_was_before_the_call_began(self):
+        """Another call holds it, and this one passes it over."""
+        self.assertEqual(set(), self.held(lambda since_s: since_s + 9.0))
+
+
+class TestBound(PoolTest):
+    def test_so_many_calls_may_be_out_and_no_more(self):
+        out = []
+        for _ in range(3):
+            self.assertTrue(self.pool.may_ask(out))
+            self.start(out)
+        self.assertFalse(self.pool.may_ask(out))
+        self.pool.settle(out)
+        self.assertEqual(3, self.pool.stuck)
+        self.assertFalse(self.pool.may_ask([]))
+        self.go_on.set()
+        fakes.wait_until(lambda: self.pool.may_ask([]), 'they have returned')
