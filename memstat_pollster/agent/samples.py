@@ -94,13 +94,14 @@ class CycleOnce:
             if self._cycle is None or _monotonic_s() > self._lasts_until_s:
                 self._more.clear()
                 self._first, self._asked = name, frozenset()
-                self._cycle = agent.monitor.cycle(
-                    agent.usual.get(name, frozenset()) | kinds)
+                wanted = agent.usual.get(name, frozenset()) | kinds
+                self._cycle = (agent.monitor.cycle(wanted) if wanted
+                               else agent.monitor.cycle())
                 # From here, not from the reading: one that takes long would
                 # else be made for each of the pollsters.
                 self._lasts_until_s = _monotonic_s() + CYCLE_LASTS_S
                 agent.discovery.tell_undiscovered(self._cycle, discovered)
-                self._read = agent.usual.get(name, frozenset()) | kinds
+                self._read = wanted
             self._asked |= kinds
             agent.usual[self._first] = self._asked
             return self._cycle
