@@ -22,6 +22,7 @@ import logging
 import threading
 import typing
 
+from memstat_pollster.model import compute
 from memstat_pollster.model import domain as domain_xml
 from memstat_pollster.model import facts
 from memstat_pollster.model import history
@@ -46,7 +47,7 @@ class Source(typing.Protocol):
 
     uri: str
 
-    def read(self) -> observation.Snapshot: ...
+    def read(self, kinds: compute.Kinds = ...) -> observation.Snapshot: ...
 
     def live_xml(self, uuids: collections.abc.Collection[str]
                  ) -> observation.Documents: ...
@@ -90,12 +91,15 @@ class Monitor:
         self._nova_problems: tuple[str, ...] = ()
         self._error: str | None = None
 
-    def cycle(self) -> judged.Cycle:
-        """Read, judge and remember; log what an operator has to know."""
+    def cycle(self, kinds: compute.Kinds = frozenset()) -> judged.Cycle:
+        """Read, judge and remember; log what an operator has to know.
+
+        :param kinds: what is read of each guest beside its memory
+        """
         with self._lock:
             wanted = self._wanted()
             self._tell_nova(wanted)
-            snapshot = self._source.read()
+            snapshot = self._read(kinds)
             self._tell_error(snapshot)
             if snapshot.error is not None:
                 return judged.Cycle(snapshot.monotonic_s, {}, snapshot.error,
@@ -103,7 +107,25 @@ class Monitor:
             guests = self._judge_all(snapshot, wanted)
             self._retain(snapshot.records)
             self._tell_changes(guests.values(), wanted)
-            return judged.Cycle(snapshot.monotonic_s, guests, wanted=wanted)
+            return judged.Cycle(snapshot.monotonic_s, guests, wanted=wanted,
+                                records=snapshot.records if kinds else {})
+
+    def _read(self, kinds: compute.Kinds) -> observation.Snapshot:
+        return self._source.read(kinds) if kinds else self._source.read()
+
+    def read_more(self, kinds: compute.Kinds) -> observation.Snapshot:
+        """Read what the cycle's first reading did not ask for."""
+        with self._lock:
+            return self._read(kinds)
+
+    def live_xml(self, uuids: collections.abc.Collection[str],
+                 ) -> collections.abc.Mapping[str, str]:
+        """The live XML of these guests, of those whose could be read."""
+        with self._lock:
+            try:
+                return self._source.live_xml(uuids).found
+            except observation.ReadFailed:
+                return {}
 
     def _judge_all(self, snapshot: observation.Snapshot,
                    wanted: nova_period.Wanted) -> dict[str, judged.Guest]:

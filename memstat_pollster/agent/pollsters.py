@@ -21,6 +21,7 @@ from oslo_log import log
 
 from memstat_pollster.agent import discovery
 from memstat_pollster.agent import samples
+from memstat_pollster.agent import serving
 from memstat_pollster.agent import shared
 from memstat_pollster.agent import takeover
 from memstat_pollster.config import options
@@ -66,6 +67,12 @@ class _Pollster(plugin_base.PollsterBase):
         for problem in problems:
             _say_once(problem)
         discovery.watch(_see)
+        if settings.serve_compute:
+            serving.serve()
+        else:
+            _say_once('[memstat]serve_compute is false: a QEMU that does not '
+                      'answer can hold up cpu, disk.device.* and network.*, '
+                      'and all pollsters of the same interval with them')
         if settings.replace_builtin:
             if takeover.replace(self.meter.name,
                                 samples.samples_of(self.meter)):

@@ -22,10 +22,13 @@ from ceilometer.compute.pollsters import util
 from ceilometer import sample as ceilometer_sample
 from oslo_config import cfg
 
+from memstat_pollster.agent import devices
 from memstat_pollster.agent import discovery
 from memstat_pollster.agent import shared
+from memstat_pollster.model import compute
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
+from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 
 #: Where a cycle is kept in the dictionary that the agent hands to every
@@ -59,7 +62,7 @@ def metadata(meter: meters.Meter, guest: judged.Guest) -> dict[str, str]:
 _monotonic_s = time.monotonic
 
 
-class _CycleOnce:
+class CycleOnce:
     """One cycle for all pollsters of one polling cycle, in any thread.
 
     And another one for those that are called long after it.
@@ -70,17 +73,51 @@ class _CycleOnce:
         self._cycle: judged.Cycle | None = None
         self._lasts_until_s = 0.0
         self._described: dict[str, ceilometer_sample.Sample] = {}
+        self._first = ''
+        self._asked: compute.Kinds = frozenset()
+        self._read: compute.Kinds = frozenset()
+        self._more: dict[str, observation.Snapshot] = {}
+        #: Held while the answers to a pollster of Ceilometer's are made.
+        self.answering = threading.Lock()
+        #: By group, the records that known devices were compared with.
+        self.devices_of: dict[str, devices.Records] = {}
 
-    def get(self, agent: shared.Agent, discovered: collections.abc.Set[str]
-            ) -> judged.Cycle:
+    def get(self, agent: shared.Agent, discovered: collections.abc.Set[str],
+            name: str, kinds: compute.Kinds = frozenset()) -> judged.Cycle:
+        """The cycle's reading, made for the first pollster that asks.
+
+        :param name: of the pollster that asks
+        :param kinds: what it needs beside memory.  What the last cycle that
+            began with the same pollster needed is read at once
+        """
         with self._lock:
             if self._cycle is None or _monotonic_s() > self._lasts_until_s:
-                self._cycle = agent.monitor.cycle()
+                self._more.clear()
+                self._first, self._asked = name, frozenset()
+                wanted = agent.usual.get(name, frozenset()) | kinds
+                self._cycle = (agent.monitor.cycle(wanted) if wanted
+                               else agent.monitor.cycle())
                 # From here, not from the reading: one that takes long would
                 # else be made for each of the pollsters.
                 self._lasts_until_s = _monotonic_s() + CYCLE_LASTS_S
                 agent.discovery.tell_undiscovered(self._cycle, discovered)
+                self._read = wanted
+            self._asked |= kinds
+            agent.usual[self._first] = self._asked
             return self._cycle
+
+    def records(self, agent: shared.Agent, kind: str, name: str,
+                ) -> tuple[float, devices.Records, str | None]:
+        """When was read, each guest's record of this kind, and what failed."""
+        cycle = self.get(agent, frozenset(), name, frozenset((kind,)))
+        with self._lock:
+            if kind in self._read:
+                return cycle.monotonic_s, cycle.records, cycle.error
+            more = self._more.get(kind)
+            if more is None:
+                more = self._more[kind] = agent.monitor.read_more(
+                    frozenset((kind,)))
+            return more.monotonic_s, more.records, more.error
 
     def sample(self, conf: cfg.ConfigOpts, instance: typing.Any,
                meter: meters.Meter, volume: float, extra: dict[str, str],
@@ -121,10 +158,11 @@ def samples_of(meter: meters.Meter) -> GetSamples:
         """Samples of the guests that have a value; see PollsterBase."""
         # dict.setdefault is atomic: with threads_to_process_pollsters > 1
         # the pollsters of a cycle come here at the same time.
-        once = cache.setdefault(CACHE_KEY, _CycleOnce())
+        once = cache.setdefault(CACHE_KEY, CycleOnce())
         agent = shared.agent_of(manager, self.conf)
         instances = list(resources)
-        cycle = once.get(agent, {instance.id for instance in instances})
+        cycle = once.get(agent, {instance.id for instance in instances},
+                         meter.name)
         for instance in instances:
             guest = cycle.find(instance.id)
             if guest is None:

@@ -18,7 +18,9 @@ import weakref
 
 from oslo_config import cfg
 
+from memstat_pollster.agent import devices
 from memstat_pollster.agent import discovery
+from memstat_pollster.model import compute
 from memstat_pollster import node
 
 
@@ -26,7 +28,11 @@ class Agent:
     """What all pollsters of one agent share."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
         self.monitor = node.make_monitor(conf)
+        self.known_devices = devices.Known(self.monitor)
+        #: What cycles that began with a pollster went on to ask for.
+        self.usual: dict[str, compute.Kinds] = {}
         self.discovery = discovery.Watch(self.monitor)
 
 
@@ -42,3 +48,12 @@ def agent_of(manager: typing.Any, conf: cfg.ConfigOpts) -> Agent:
         if found is None:
             found = _agents[manager] = Agent(conf)
         return found
+
+
+def agent_with(conf: cfg.ConfigOpts) -> Agent | None:
+    """The agent that has this configuration, once it is known."""
+    with _agents_lock:
+        for found in _agents.values():
+            if found.conf is conf:
+                return found
+    return None

@@ -29,6 +29,15 @@ OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
              'memory.swap.in, memory.swap.out) with the samples of this '
              'plugin. When false, those names stay with Ceilometer, and the '
              'plugin only adds the meters that Ceilometer does not have.'),
+    cfg.BoolOpt(
+        'serve_compute',
+        default=True,
+        help="Answer Ceilometer's own pollsters of CPUs, disks and network "
+             "interfaces (cpu, vcpus, power.state, perf.*, disk.device.*, "
+             "network.*) from the plugin's reading. Their samples stay the "
+             'same. When false, or for a guest whose numbers that reading '
+             'does not have, Ceilometer asks libvirt itself, and a QEMU that '
+             'does not answer can stop the agent.'),
     cfg.ListOpt(
         'nova_config_files',
         default=['/etc/nova/nova.conf', '/etc/nova/nova-compute.conf'],
@@ -74,6 +83,7 @@ class Settings:
     """The values in force; times in seconds."""
 
     replace_builtin: bool
+    serve_compute: bool
     nova_config_files: tuple[str, ...]
     stale_after_periods: int
     boot_grace: int

@@ -19,6 +19,7 @@ import typing
 
 from memstat_pollster.host import bindings
 from memstat_pollster.host import connection
+from memstat_pollster.model import compute
 from memstat_pollster.model import domain
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
@@ -38,25 +39,45 @@ RETRIES_S: typing.Final = (0.01, 0.03, 0.1, 0.2)
 GUESTS_AT_A_TIME: typing.Final = 8
 
 
-def record_of(answer: Answer) -> tuple[str, observation.Record]:
+def groups_of(kinds: compute.Kinds) -> int:
+    """The groups that libvirt is asked for.
+
+    Memory is in each call: by it a guest that did not answer is told.
+    """
+    groups = (libvirt.VIR_DOMAIN_STATS_BALLOON
+              | libvirt.VIR_DOMAIN_STATS_STATE)
+    if compute.INSTANCE in kinds:
+        groups |= (libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+                   | libvirt.VIR_DOMAIN_STATS_VCPU
+                   | libvirt.VIR_DOMAIN_STATS_PERF)
+    if compute.DISKS in kinds:
+        groups |= libvirt.VIR_DOMAIN_STATS_BLOCK
+    if compute.INTERFACES in kinds:
+        groups |= libvirt.VIR_DOMAIN_STATS_INTERFACE
+    return int(groups)
+
+
+def record_of(answer: Answer, keep: bool = False,
+              ) -> tuple[str, observation.Record]:
     """A guest's UUID, and its part of libvirt's bulk answer."""
     guest, parameters = answer
     uuid = guest.UUIDString()
     return uuid, observation.Record(uuid, guest.ID(), guest.name(),
-                                    stats.parse(parameters))
+                                    stats.parse(parameters),
+                                    parameters=parameters if keep else None)
 
 
 def _stats_of(source: connection.Connection,
-              domains: list[typing.Any]) -> list[Answer]:
-    """The balloon and state of these guests, with NOWAIT.
+              domains: list[typing.Any], kinds: compute.Kinds,
+              ) -> list[Answer]:
+    """The balloon and state of these guests, and more, with NOWAIT.
 
     :returns: an empty list when one of them has just ended; what was read
         before stands, and the next cycle has the others
     """
     try:
         return source.domainListGetStats(
-            domains,
-            libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
+            domains, groups_of(kinds),
             libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
     except bindings.LibvirtError as exc:
         if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
@@ -81,7 +102,8 @@ class Progress:
 
 def _take(source: connection.Connection, answers: list[Answer],
           known_busy: collections.abc.Collection[str],
-          found: dict[str, observation.Record], progress: Progress) -> None:
+          found: dict[str, observation.Record], progress: Progress,
+          kinds: compute.Kinds) -> None:
     """Keep these answers, and ask those guests again that were busy.
 
     NOWAIT leaves out QEMU's part of a guest that another job holds, instead
@@ -92,36 +114,37 @@ def _take(source: connection.Connection, answers: list[Answer],
     for pause_s in (*RETRIES_S, None):
         busy = []
         for answer in answers:
-            uuid, record = record_of(answer)
+            uuid, record = record_of(answer, bool(kinds))
             found[uuid] = record
             if record.busy and uuid not in known_busy:
                 busy.append(answer[0])
         if not busy or pause_s is None or progress.given_up.wait(pause_s):
             return
         progress.asking = frozenset(each.UUIDString() for each in busy)
-        answers = _stats_of(source, busy)
+        answers = _stats_of(source, busy, kinds)
 
 
 def read_all(known_busy: collections.abc.Collection[str],
-             found: dict[str, observation.Record],
+             found: dict[str, observation.Record], kinds: compute.Kinds,
              progress: Progress) -> Work[None]:
     """Read the balloon and state of every guest in one call, into ``found``.
 
+    :param kinds: what is read beside them
     :param known_busy: UUIDs of the guests that were busy to the end of the
         last read: a migration, or a QEMU that hangs.  They are not waited for
     """
     def work(source: connection.Connection) -> None:
         found.clear()
         answers = source.getAllDomainStats(
-            libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_STATE,
+            groups_of(kinds),
             libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
-        _take(source, answers, known_busy, found, progress)
+        _take(source, answers, known_busy, found, progress, kinds)
     return work
 
 
 def read_some(uuids: collections.abc.Sequence[str],
               known_busy: collections.abc.Collection[str],
-              found: dict[str, observation.Record],
+              found: dict[str, observation.Record], kinds: compute.Kinds,
               progress: Progress) -> Work[None]:
     """Read these guests in their order, a few at a time, into ``found``.
 
@@ -136,7 +159,8 @@ def read_some(uuids: collections.abc.Sequence[str],
                 return
             few = present[start:start + GUESTS_AT_A_TIME]
             progress.asking = frozenset(each.UUIDString() for each in few)
-            _take(source, _stats_of(source, few), known_busy, found, progress)
+            _take(source, _stats_of(source, few, kinds), known_busy, found,
+                  progress, kinds)
     return work
 
 
@@ -193,8 +217,8 @@ def nova_metadata(uuids: collections.abc.Collection[str],
 def list_states(source: connection.Connection
                 ) -> dict[str, observation.Record]:
     """The state of every guest; asks no QEMU, so it cannot get stuck."""
-    return dict(map(record_of, source.getAllDomainStats(
-        libvirt.VIR_DOMAIN_STATS_STATE, 0)))
+    return dict(record_of(answer) for answer in source.getAllDomainStats(
+        libvirt.VIR_DOMAIN_STATS_STATE, 0))
 
 
 def list_runs(source: connection.Connection) -> frozenset[tuple[str, int]]:

@@ -54,6 +54,7 @@ from memstat_pollster.host import connection
 from memstat_pollster.host import pool
 from memstat_pollster.host import processes
 from memstat_pollster.host import worker
+from memstat_pollster.model import compute
 from memstat_pollster.model import observation
 
 _T = typing.TypeVar('_T')
@@ -106,6 +107,7 @@ class Inspector:
         self._stopped: dict[processes.Run, processes.Stop] = {}
         self._busy: frozenset[str] = frozenset()
         self._unasked: dict[str, None] = {}
+        self._kinds: compute.Kinds = frozenset()
         self._was_late = False
 
     @property
@@ -113,13 +115,17 @@ class Inspector:
         """How many workers are held up by a call of theirs at present."""
         return self._pool.stuck
 
-    def read(self) -> observation.Snapshot:
+    def read(self, kinds: compute.Kinds = frozenset(),
+             ) -> observation.Snapshot:
         """Read every guest; an error is part of the snapshot, not raised.
+
+        :param kinds: what is read of each guest beside its memory
 
         A guest that could not be read in time is in it with nothing but its
         state.
         """
         with self._lock:
+            self._kinds = kinds
             wall_s, monotonic_s = time.time(), time.monotonic()
             self._deadline_s = monotonic_s + self._timeout_s
             try:
@@ -226,7 +232,7 @@ class Inspector:
                 began_s = time.monotonic()
                 found: _Records = {}
                 call = self._pool.start(out, found, functools.partial(
-                    calls.read_all, self._busy, found))
+                    calls.read_all, self._busy, found, self._kinds))
                 suspects = self._pool.wait(call, deadline_s)
                 if not call.out:
                     call.job.result()
@@ -291,7 +297,8 @@ class Inspector:
         found: _Records = {}
         return self._pool.start(out, found, functools.partial(
             calls.read_some, uuids,
-            self._busy if known_busy is None else known_busy, found))
+            self._busy if known_busy is None else known_busy, found,
+            self._kinds))
 
     def _wait_for_slow(self, records: _Records,
                        stopped: collections.abc.Set[processes.Run],

@@ -18,6 +18,7 @@ import dataclasses
 from memstat_pollster.model import domain as domain_xml
 from memstat_pollster.model import facts
 from memstat_pollster.model import nova_period
+from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 from memstat_pollster.model import usage
@@ -83,6 +84,7 @@ class Cycle:
     :ivar advice: what an operator can do about that; None where nothing is
         known
     :ivar wanted: Nova's option at that time
+    :ivar records: what was read, by UUID, where more than memory was asked
     """
 
     monotonic_s: float
@@ -91,6 +93,8 @@ class Cycle:
     advice: str | None = None
     wanted: nova_period.Wanted = nova_period.Wanted(
         nova_period.DEFAULT_PERIOD_S)
+    records: collections.abc.Mapping[str, observation.Record] = (
+        dataclasses.field(default_factory=dict, compare=False, repr=False))
 
     def find(self, uuid: str) -> Guest | None:
         """A guest by UUID; unreachable when libvirt itself did not answer.

@@ -27,6 +27,7 @@ class Record:
     :ivar name: libvirt's name
     :ivar reading: what libvirt said of it
     :ivar trouble: why its QEMU was not asked; None where it was
+    :ivar parameters: what libvirt said, where more than memory was asked
     """
 
     uuid: str
@@ -34,6 +35,8 @@ class Record:
     name: str
     reading: stats.Reading
     trouble: str | None = None
+    parameters: collections.abc.Mapping[str, object] | None = (
+        dataclasses.field(default=None, compare=False, repr=False))
 
     @property
     def busy(self) -> bool:

@@ -184,6 +184,7 @@ class Libvirt:
     """Stands for one libvirtd; ``open`` is an opener for the inspector.
 
     :ivar calls: names of the calls made, in order
+    :ivar groups: what each bulk call asked for, in order
     :ivar open_errors: raised by the next opens, one each
     :ivar write_errors: raised by the next opens for writing, one each
     :ivar read_errors: raised by the next bulk reads, one each
@@ -195,6 +196,7 @@ class Libvirt:
     def __init__(self, *domains):
         self.domains = {domain.uuid: domain for domain in domains}
         self.calls = []
+        self.groups = []
         self.open_errors, self.read_errors = [], []
         self.write_errors = []
         self._awake = threading.Event()
@@ -255,7 +257,8 @@ class Connection:
             return [(domain, domain.state())
                     for domain in owner.domains.values()]
         owner.called('stats')
-        assert stats == BALLOON_AND_STATE
+        assert stats & BALLOON_AND_STATE == BALLOON_AND_STATE
+        owner.groups.append(stats)
         assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         if owner.read_errors:
             raise owner.read_errors.pop(0)
@@ -266,7 +269,8 @@ class Connection:
     def domainListGetStats(self, doms, stats=0, flags=0):
         owner = self._owner
         owner.called(('some', *(domain.name() for domain in doms)))
-        assert stats == BALLOON_AND_STATE
+        assert stats & BALLOON_AND_STATE == BALLOON_AND_STATE
+        owner.groups.append(stats)
         assert flags == libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         owner.before_retry()
         gone = [domain for domain in doms if domain.uuid not in owner.domains]

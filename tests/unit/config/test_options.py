@@ -22,6 +22,7 @@ from memstat_pollster.config import options
 
 DEFAULTS = {
     'replace_builtin': True,
+    'serve_compute': True,
     'nova_config_files': ('/etc/nova/nova.conf',
                           '/etc/nova/nova-compute.conf'),
     'stale_after_periods': 3,
@@ -70,12 +71,14 @@ class TestLoad(testtools.TestCase):
     def test_every_option_can_be_set(self):
         self.assertEqual(
             ({'replace_builtin': False,
+              'serve_compute': False,
               'nova_config_files': ('/srv/nova.conf', '/srv/cell 2.conf'),
               'stale_after_periods': 7,
               'boot_grace': 611,
               'read_timeout': 13,
               'max_stuck_reads': 17}, ()),
             self._load('replace_builtin = no',
+                       'serve_compute = no',
                        'nova_config_files = /srv/nova.conf, /srv/cell 2.conf',
                        'stale_after_periods = 7',
                        'boot_grace = 611',

@@ -1,0 +1,151 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Ceilometer's own compute pollsters, with and without the plugin's reading.
+
+On real QEMU: what a stock reading before and one after it say is what the
+plugin's reading has to lie between.
+"""
+
+import os
+import time
+
+from ceilometer.compute import discovery
+
+from benchmarks import agent
+from memstat_pollster.agent import discovery as watch
+from memstat_pollster.agent import pollsters
+from memstat_pollster.agent import serving
+from memstat_pollster.config import options
+from tests.functional import base
+
+METERS = (
+    'power.state', 'cpu', 'vcpus',
+    'disk.device.read.bytes', 'disk.device.read.requests',
+    'disk.device.write.bytes', 'disk.device.write.requests',
+    'disk.device.read.latency', 'disk.device.write.latency',
+    'disk.device.capacity', 'disk.device.allocation', 'disk.device.usage',
+    'network.incoming.bytes', 'network.incoming.packets',
+    'network.outgoing.bytes', 'network.outgoing.packets',
+    'network.incoming.packets.drop', 'network.incoming.packets.error',
+    'network.outgoing.packets.drop', 'network.outgoing.packets.error',
+    'network.incoming.bytes.delta', 'network.outgoing.bytes.delta')
+
+#: A guest's disks and interfaces: three of each, of which Ceilometer meters
+#: two; a CD-ROM without medium, and an interface without a target.
+SERIES = 2 * sum(name.startswith(('disk', 'network')) for name in METERS) + 3
+
+
+def _devices(directory, number):
+    first, second = (directory / f'serving-{number}{letter}.raw'
+                     for letter in 'ab')
+    for disk, written in ((first, 300000), (second, 70000)):
+        disk.write_bytes(b'x' * written)
+        os.truncate(disk, 8 << 20)
+        disk.chmod(0o666)
+    tap, mac = f'ms{os.getpid()}{number}', f'fa:16:3e:00:{number:02x}'
+    return f'''
+<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+ <source file='{first}'/><target dev='vda' bus='virtio'/></disk>
+<disk type='file' device='cdrom'><target dev='hdb' bus='ide'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='raw'/>
+ <source file='{second}'/><target dev='vdb' bus='virtio'/></disk>
+<interface type='ethernet'><mac address='{mac}:01'/><target dev='{tap}a'/>
+ <model type='virtio'/></interface>
+<interface type='ethernet'><mac address='{mac}:02'/><target dev='{tap}b'/>
+ <model type='virtio'/></interface>
+<interface type='user'><mac address='{mac}:03'/><model type='virtio'/>
+</interface>'''
+
+
+class TestServing(base.FunctionalTest):
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(serving.stop)
+        self.guests = []
+        for number in range(3):
+            guest = self.node.scripted(
+                f'serving-{number}', attach=True,
+                devices=_devices(self.node.directory, number))
+            self.addCleanup(guest.destroy)
+            self.guests.append(guest)
+        self.guests[2].domain.suspend()
+        conf = agent.configuration(self.node.ro_uri)
+        options.load(conf)
+        self.manager = agent.Manager()
+        watch.watch(pollsters._see)
+        uuids = {guest.uuid for guest in self.guests}
+        self.instances = [
+            found for found in discovery.InstanceDiscovery(conf).discover(
+                self.manager) if found.id in uuids]
+        self.made = agent.pollsters(conf, METERS, plugin=False)
+        self.addCleanup(self._forget_inspector)
+
+    def _forget_inspector(self):
+        base_class = serving.pollsters.GenericComputePollster
+        if hasattr(base_class, '_inspector'):
+            del base_class._inspector
+
+    def cycle(self):
+        """{(meter, resource): (volume, all else)}."""
+        return {(sample.name, sample.resource_id): (
+            sample.volume, sample.unit, sample.type, sample.user_id,
+            sample.project_id, sample.resource_metadata)
+            for sample in agent.samples(self.made, self.manager,
+                                        self.instances)}
+
+    def test_numbers_lie_between_two_stock_readings(self):
+        serving.stop()
+        self.cycle()
+        before = self.cycle()
+        serving.serve()
+        # Ceilometer itself must not be asked: those samples would be missing.
+        inspector = self.made[0].inspector
+        for method in ('inspect_instance', 'inspect_disks', 'inspect_vnics'):
+            setattr(inspector, method, self.fail)
+        self.cycle()
+        served = self.cycle()
+        serving.stop()
+        for method in ('inspect_instance', 'inspect_disks', 'inspect_vnics'):
+            delattr(inspector, method)
+        after = self.cycle()
+        self.assertEqual(3 * SERIES, len(before))
+        self.assertEqual(before.keys(), served.keys())
+        self.assertEqual(before.keys(), after.keys())
+        for series, (volume, *rest) in served.items():
+            with self.subTest(series=series):
+                self.assertEqual(before[series][1:], tuple(rest))
+                if series[0].endswith('.delta'):
+                    # Since the reading before, whoever made it.
+                    self.assertGreaterEqual(volume, 0)
+                    continue
+                self.assertTrue(
+                    before[series][0] <= volume <= after[series][0],
+                    (before[series][0], volume, after[series][0]))
+
+    def test_a_frozen_guest_costs_its_own_samples_alone(self):
+        serving.serve()
+        self.cycle()
+        frozen = self.guests[0]
+        frozen.freeze()
+        self.addCleanup(frozen.thaw)
+        for _ in range(3):
+            began_s = time.monotonic()
+            found = self.cycle()
+            self.assertLess(time.monotonic() - began_s, 6.0)
+            self.assertEqual(2 * SERIES, len(found))
+            self.assertEqual(set(), {series for series in found
+                                     if frozen.uuid in series[1]})
+        frozen.thaw()
+        deadline_s = time.monotonic() + 30
+        while len(self.cycle()) < 3 * SERIES:
+            self.assertLess(time.monotonic(), deadline_s)

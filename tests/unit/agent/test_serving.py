@@ -1,0 +1,191 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+"""Ceilometer's own pollsters, answered from the plugin's reading."""
+
+import time
+
+from ceilometer.compute.pollsters import disk
+from ceilometer.compute.pollsters import instance_stats
+from ceilometer.compute.pollsters import net
+from ceilometer.compute.virt import inspector as virt_inspector
+from ceilometer.compute.virt.libvirt import inspector as libvirt_inspector
+import libvirt
+
+from memstat_pollster.agent import serving
+from memstat_pollster.agent import shared
+from memstat_pollster.config import options
+from tests.unit.agent import test_pollsters
+from tests.unit import fakes
+from tests.unit.model import test_compute as records
+
+ALL = (instance_stats.CPUPollster, instance_stats.PowerStatePollster,
+       disk.PerDeviceReadBytesPollster,
+       disk.PerDeviceDiskWriteLatencyPollster,
+       net.IncomingBytesPollster, net.OutgoingBytesDeltaPollster)
+
+
+class Stock(libvirt_inspector.LibvirtInspector):
+    """Ceilometer's inspector; says what it was asked."""
+
+    def __init__(self):
+        self.cache = {}
+        self.asked = []
+
+    def inspect_instance(self, instance, duration=None):
+        self.asked.append(('inspect_instance', instance.id))
+        return virt_inspector.InstanceStats(cpu_time=77, power_state=1)
+
+    def inspect_disks(self, instance, duration):
+        self.asked.append(('inspect_disks', instance.id))
+        return iter(())
+
+    def inspect_vnics(self, instance, duration):
+        self.asked.append(('inspect_vnics', instance.id))
+        return iter(())
+
+    def inspect_disk_info(self, instance, duration):
+        self.asked.append(('inspect_disk_info', instance.id))
+        return iter([virt_inspector.DiskInfo('vda', 3, 2, 1)])
+
+
+def guest(number, **changes):
+    found = fakes.Domain(number, fakes.healthy(
+        int(time.time()), **{**records.CPUS, **records.DISKS, **records.NETS,
+                             **changes}))
+    found.document = records.XML.replace("id='7'", f"id='{number}'")
+    return found
+
+
+class TestServing(test_pollsters.PollsterTest):
+    def setUp(self):
+        super().setUp()
+        self.stock = Stock()
+        serving.serve()
+        self.addCleanup(serving.stop)
+        self.addCleanup(serving._failures.clear)
+
+    def serve(self, *domains):
+        super().serve(*domains)
+        options.load(self.conf)
+        shared.agent_of(self.manager, self.conf)
+
+    def cycle(self, *numbers, classes=ALL):
+        """One cycle: {(meter, resource): volume}."""
+        cache, found = {}, {}
+        for cls in classes:
+            pollster = cls.__new__(cls)
+            pollster.conf, pollster.inspector = self.conf, self.stock
+            for sample in pollster.get_samples(
+                    self.manager, cache,
+                    [test_pollsters.instance(each) for each in numbers]):
+                found[sample.name, sample.resource_id] = sample.volume
+        return found
+
+    def test_every_number_comes_from_one_bulk_call(self):
+        self.serve(guest(1))
+        self.cycle(1)
+        del self.node.groups[:]
+        uuid = fakes.uuid_of(1)
+        self.assertEqual({
+            ('cpu', uuid): 322, ('power.state', uuid): 1,
+            ('disk.device.read.bytes', f'{uuid}-vda'): 101,
+            ('disk.device.read.bytes', f'{uuid}-vdb'): 201,
+            ('disk.device.write.latency', f'{uuid}-vda'): 105,
+            ('disk.device.write.latency', f'{uuid}-vdb'): 205,
+            ('network.incoming.bytes',
+             f'instance-00000001-{uuid}-tap1'): 400,
+            ('network.incoming.bytes', 'no-spoof'): 300,
+            ('network.outgoing.bytes.delta',
+             f'instance-00000001-{uuid}-tap1'): 0,
+            ('network.outgoing.bytes.delta', 'no-spoof'): 0,
+        }, self.cycle(1))
+        self.assertEqual([], self.stock.asked)
+        self.assertEqual([
+            libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON
+            | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+            | libvirt.VIR_DOMAIN_STATS_VCPU | libvirt.VIR_DOMAIN_STATS_PERF
+            | libvirt.VIR_DOMAIN_STATS_BLOCK
+            | libvirt.VIR_DOMAIN_STATS_INTERFACE], self.node.groups)
+
+    def test_what_nobody_polls_is_not_asked(self):
+        self.serve(guest(1))
+        for _ in range(2):
+            self.cycle(1, classes=(net.IncomingBytesPollster,))
+        self.assertEqual([
+            libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON
+            | libvirt.VIR_DOMAIN_STATS_INTERFACE] * 2, self.node.groups)
+
+    def test_bytes_since_the_cycle_before_and_from_a_new_counter(self):
+        first = guest(1)
+        self.serve(first)
+        classes = (net.OutgoingBytesDeltaPollster,)
+        self.cycle(1, classes=classes)
+        first.record['net.1.tx.bytes'] = 404 + 1009
+        first.record['net.0.tx.bytes'] = 13
+        self.assertEqual({1009, 13}, set(
+            self.cycle(1, classes=classes).values()))
+        self.assertEqual(1413, self.stock.cache['tap1'][4])
+
+    def test_a_guest_whose_record_lacks_a_number_is_asked_alone(self):
+        self.serve(guest(1), guest(2, **{'net.0.rx.drop': None}))
+        self.cycle(1, 2)
+        self.assertEqual([('inspect_vnics', fakes.uuid_of(2))],
+                         list(dict.fromkeys(self.stock.asked)))
+
+    def test_sizes_of_disks_are_asked_of_guests_that_answer(self):
+        silent = guest(2)
+        for key in ('balloon.rss', 'balloon.last-update'):
+            del silent.record[key]
+        self.serve(guest(1), silent)
+        self.cycle(1, 2, classes=(disk.PerDeviceCapacityPollster,))
+        self.assertEqual([('inspect_disk_info', fakes.uuid_of(1))],
+                         self.stock.asked)
+
+    def test_a_guest_that_does_not_answer_costs_its_samples_alone(self):
+        silent = guest(2)
+        for key in ('balloon.rss', 'balloon.last-update'):
+            del silent.record[key]
+        self.serve(guest(1), silent)
+        found = self.cycle(1, 2)
+        self.assertEqual(10, len(found))
+        self.assertEqual(set(), {key for key in found
+                                 if fakes.uuid_of(2) in key[1]})
+        self.assertEqual([], self.stock.asked)
+        self.assertNotIn('Traceback', self.logger.output)
+
+    def test_a_guest_that_is_shut_off_is_ceilometers(self):
+        off = guest(1)
+        off.domain_id = -1
+        self.serve(off)
+        self.cycle(1, classes=(instance_stats.CPUPollster,))
+        self.assertEqual([('inspect_instance', fakes.uuid_of(1))],
+                         self.stock.asked)
+
+    def test_a_fault_of_ours_is_told_once_and_ceilometer_asks(self):
+        self.serve(guest(1))
+        del self.stock.cache
+        for _ in range(2):
+            self.cycle(1, classes=(net.IncomingBytesPollster,))
+        self.assertEqual([('inspect_vnics', fakes.uuid_of(1))] * 2,
+                         self.stock.asked)
+        self.assertEqual(1, self.logger.output.count(
+            'could not answer them: AttributeError'))
+
+    def test_stopped_it_is_as_it_was(self):
+        self.serve(guest(1))
+        serving.serve()
+        serving.stop()
+        self.assertEqual(77, self.cycle(
+            1, classes=(instance_stats.CPUPollster,))['cpu',
+                                                      fakes.uuid_of(1)])
+        self.assertEqual([], self.node.groups)
