@@ -51,8 +51,9 @@ class Command(command.Command):
         """
         cycle = survey.survey(
             self.app.conf, wait_s, self.app.make_inspector, self.app.stderr,
-            lambda guest: not words or any(
-                select.is_named(guest, word) for word in words))
+            lambda cycle: [
+                guest for word in words for guest in select.named(
+                    cycle, word)] if words else cycle.guests.values())
         for problem in cycle.wanted.problems:
             self.app.LOG.warning(
                 "Nova's mem_stats_period_seconds is taken to be %d s, "
@@ -74,7 +75,7 @@ def seconds(text: str) -> float:
 
 def add_guest(parser: argparse.ArgumentParser, dest: str, *,
               nargs: str | None = None, default: str = '') -> None:
-    """The argument that names guests, as ``guests.is_named`` takes them.
+    """The argument that names guests, as ``select.named`` takes them.
 
     :param dest: attribute of the parsed arguments
     :param nargs: argparse's; None: one guest

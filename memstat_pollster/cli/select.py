@@ -14,28 +14,31 @@
 
 import collections.abc
 import difflib
+import re
+import typing
 
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.model import judged
 from memstat_pollster import text
 
 
+#: What a UUID looks like; a word of this form never means another name.
+_UUID: typing.Final = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
+
+
 def find(cycle: judged.Cycle,
          words: collections.abc.Iterable[str]) -> list[judged.Guest]:
     """The guests that these words name, each once, in their order.
-
-    A word is a UUID, libvirt's name or Nova's, which several may have.
 
     :raises outcome.CommandFailed: when nothing has such
         a name; says which names are near
     """
     found: dict[str, judged.Guest] = {}
     for word in words:
-        named = [guest for guest in cycle.guests.values()
-                 if is_named(guest, word)]
-        if not named:
+        guests = named(cycle, word)
+        if not guests:
             raise outcome.CommandFailed(_unknown(cycle, word))
-        found.update((guest.uuid, guest) for guest in named)
+        found.update((guest.uuid, guest) for guest in guests)
     return list(found.values())
 
 
@@ -47,17 +50,56 @@ def find_one(cycle: judged.Cycle, word: str) -> judged.Guest:
     """
     found = find(cycle, [word])
     if len(found) > 1:
-        raise outcome.CommandFailed(
-            f'{len(found)} guests have the name {text.printable(word)}; '
-            f'name one by its UUID: '
-            + ', '.join(guest.uuid for guest in found))
+        raise _ambiguous(word, found)
     return found[0]
 
 
-def is_named(guest: judged.Guest, word: str) -> bool:
-    """Whether a word is one of a guest's names."""
-    return (word in (*guest.names, guest.uuid)
-            or word.lower() == guest.uuid)
+def find_to_change(cycle: judged.Cycle, words: collections.abc.Iterable[str],
+                   shown: bool) -> list[judged.Guest]:
+    """As :func:`find`, for a command that changes its guests.
+
+    A display name is the tenant's to choose, so it counts only where one
+    guest has it and the operator sees which one before anything is changed.
+
+    :param shown: whether the plan is shown before it is carried out
+    :raises outcome.CommandFailed: as :func:`find`, and for a display name
+        that does not count
+    """
+    words = list(words)
+    for word in words:
+        found = named(cycle, word)
+        if any(word.lower() == guest.uuid or word == guest.name
+               for guest in found):
+            continue
+        if len(found) > 1:
+            raise _ambiguous(word, found)
+        if found and not shown:
+            raise outcome.CommandFailed(
+                f'{text.printable(word)} is a name that a tenant chose; with '
+                f"--yes, name the guest by its UUID or libvirt's name: "
+                f'{found[0].uuid}')
+    return find(cycle, words)
+
+
+def named(cycle: judged.Cycle, word: str) -> list[judged.Guest]:
+    """The guests that a word names, by the first kind of name that fits.
+
+    A UUID comes before libvirt's name, which Nova makes, and that before a
+    display name, which a tenant chooses and several guests may have.
+    """
+    guests = cycle.guests.values()
+    if _UUID.fullmatch(word.lower()):
+        return [guest for guest in guests if guest.uuid == word.lower()]
+    return ([guest for guest in guests if guest.name == word]
+            or [guest for guest in guests if guest.display_name == word])
+
+
+def _ambiguous(word: str, found: collections.abc.Sequence[judged.Guest],
+               ) -> outcome.CommandFailed:
+    return outcome.CommandFailed(
+        f'{len(found)} guests have the name {text.printable(word)}; '
+        f'name one by its UUID: '
+        + ', '.join(guest.uuid for guest in found))
 
 
 def _unknown(cycle: judged.Cycle, word: str) -> str:

@@ -50,9 +50,14 @@ CLEARS_AT_RESET: typing.Final = (10, 0, 0)
 REBOOT_S: typing.Final = 15.0
 
 
-Concerns = collections.abc.Callable[[judged.Guest], bool]
+Concerns = collections.abc.Callable[[judged.Cycle],
+                                    collections.abc.Iterable[judged.Guest]]
 MakeInspector = collections.abc.Callable[[cfg.ConfigOpts],
                                          inspector.Inspector]
+
+
+def _all(cycle: judged.Cycle) -> collections.abc.Iterable[judged.Guest]:
+    return cycle.guests.values()
 
 
 class Node:
@@ -86,11 +91,11 @@ class Node:
                     guest.display_name or guest.name, guest.uuid))})
 
     def settle(self, wait_s: float, progress: terminal.Progress,
-               concerns: Concerns = lambda guest: True) -> judged.Cycle:
+               concerns: Concerns = _all) -> judged.Cycle:
         """Read, and read again as long as that can tell more of a guest.
 
         :param wait_s: no later reading is begun after that many seconds
-        :param concerns: whether more of this guest is worth waiting for
+        :param concerns: the guests that are worth waiting for
         :raises outcome.LibvirtUnreachable: when libvirt
             says nothing
         """
@@ -99,7 +104,7 @@ class Node:
         while True:
             cycle = self.read()
             left_s = deadline - time.monotonic()
-            guests = list(filter(concerns, cycle.guests.values()))
+            guests = list(concerns(cycle))
             waits = [due_s for due_s in map(due, guests)
                      if due_s is not None and due_s <= left_s]
             if first and left_s > 0:
@@ -165,13 +170,13 @@ def opened(conf: cfg.ConfigOpts,
 def survey(conf: cfg.ConfigOpts, wait_s: float = WAIT_S,
            make_inspector: MakeInspector = node.make_inspector,
            stream: typing.TextIO | None = None,
-           concerns: Concerns = lambda guest: True) -> judged.Cycle:
+           concerns: Concerns = _all) -> judged.Cycle:
     """All guests of this node by name, judged as the agent judges them.
 
     :param wait_s: how long to wait at most for what one reading cannot tell
     :param stream: where it says what it waits for, if that is a terminal;
         None: stderr
-    :param concerns: whether a guest is worth waiting for
+    :param concerns: the guests that are worth waiting for
     :raises outcome.LibvirtUnreachable: when libvirt
         says nothing
     """

@@ -123,7 +123,9 @@ class Enable(base.Command, lister.Lister):
         """Of all guests only those that need something."""
         if not parsed_args.all:
             return [enabling.plan(guest, period_s)
-                    for guest in select.find(cycle, parsed_args.guests)]
+                    for guest in select.find_to_change(
+                        cycle, parsed_args.guests,
+                        not parsed_args.yes or parsed_args.dry_run)]
         steps = [enabling.plan(guest, period_s)
                  for guest in cycle.guests.values()]
         return [step for step in steps

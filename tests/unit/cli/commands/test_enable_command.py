@@ -78,19 +78,19 @@ class TestSet(EnableTest):
         self.assertEqual(NO_DEVICE, details[1])
 
     def test_those_that_are_named(self):
-        status, rows = self.json('enable', 'second', '--yes')
+        status, rows = self.json('enable', self.second.uuid, '--yes')
         self.assertEqual((0, ['second']),
                          (status, [each['name'] for each in rows]))
         self.assertEqual([None, 10, 60], self.periods())
 
     def test_another_period(self):
-        self.assertEqual(0, self.run_command('enable', 'first', '--yes',
+        self.assertEqual(0, self.run_command('enable', self.first.uuid, '--yes',
                                              '--period', '7'))
         self.assertEqual([7, None, 60], self.periods())
 
     def test_a_guest_that_does_not_report(self):
         self.first.period_set = lambda: None
-        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
         self.assertEqual(10, self.first.period)
         self.assertRegex(rows[0].pop('detail'), r'^it has not reported yet: '
                          r'the guest last answered 10\d\d s ago, more than')
@@ -110,7 +110,7 @@ class TestSet(EnableTest):
         self.first.monitor = Slow()
         self.first.period_set = lambda: None
         self.stream = commands.Terminal
-        self.assertEqual(0, self.run_command('enable', 'first', '--yes'))
+        self.assertEqual(0, self.run_command('enable', self.first.uuid, '--yes'))
         self.assertIn('[....................] 0 of 1 guests report',
                       self.stderr)
         self.assertTrue(self.stderr.endswith('\r\033[K'))
@@ -124,7 +124,7 @@ class TestSet(EnableTest):
             if name == 'lookup':
                 self.first.period = 33
         self.libvirt.called = called
-        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
         self.assertEqual(33, self.first.period)
         self.assertEqual((1, [row(self.first, 'failed', 'stats_disabled',
                                   'its period is 33 s already')]),
@@ -132,7 +132,7 @@ class TestSet(EnableTest):
 
     def test_a_frozen_guest_holds_nobody_up(self):
         self.first.monitor = _FreezesWhenSet()
-        status, rows = self.json('enable', 'first', 'second', '--yes',
+        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes',
                                  '--wait', '0')
         self.assertEqual(1, status)
         self.assertEqual(
@@ -145,7 +145,7 @@ class TestSet(EnableTest):
     def test_a_guest_that_is_held_is_not_tried(self):
         """Nothing of ours is left behind on it."""
         self.first.record = {'state.state': 1, 'state.reason': 1}
-        status, rows = self.json('enable', 'first', 'second', '--yes')
+        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes')
         self.assertEqual(
             (1, [('first', 'skipped'), ('second', 'set')]),
             (status, [(each['name'], each['action']) for each in rows]))
@@ -161,7 +161,7 @@ class TestSet(EnableTest):
                 self.first.controlInfo = lambda flags=0: [
                     libvirt.VIR_DOMAIN_CONTROL_JOB, 0, 0]
         self.libvirt.called = called
-        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
         self.assertEqual(
             (1, [('failed', 'another job (a migration, a snapshot, a call '
                   'that is stuck) holds it')], None),
@@ -176,7 +176,7 @@ class TestSet(EnableTest):
             if name == 'lookup':
                 self.first.domain_id = -1
         self.libvirt.called = called
-        status, rows = self.json('enable', 'first', '--yes', '--wait', '0')
+        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
         self.assertEqual(
             (1, [('failed', 'it has been shut off')], None),
             (status, [(each['action'], each['detail']) for each in rows],
@@ -186,7 +186,7 @@ class TestSet(EnableTest):
         """What was changed has to be said, too."""
         self.second.period_error = fakes.libvirt_error(
             libvirt.VIR_ERR_OPERATION_DENIED, 'read only access')
-        status, rows = self.json('enable', 'first', 'second', '--yes',
+        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes',
                                  '--wait', '0')
         self.assertEqual(
             (1, [('first', 'set'), ('second', 'failed')], [10, None, 60]),
@@ -201,7 +201,7 @@ class TestSet(EnableTest):
         self.useFixture(fixtures.MonkeyPatch(
             'memstat_pollster.cli.enabling.time', types.SimpleNamespace(
                 monotonic=time.monotonic, sleep=interrupt)))
-        status = self.run_command('enable', 'first', '--yes', '-f', 'value',
+        status = self.run_command('enable', self.first.uuid, '--yes', '-f', 'value',
                                   '-c', 'name', '-c', 'action')
         self.assertEqual((130, 'first set\n', 10),
                          (status, self.stdout, self.first.period))
@@ -214,6 +214,40 @@ class _FreezesWhenSet(fakes.Monitor):
         if self.calls:
             self.freeze()
         return super().ask()
+
+
+class TestNames(EnableTest):
+    """A tenant's word changes no guest that the operator did not mean."""
+
+    def test_a_uuid_means_no_guest_that_is_called_so(self):
+        self.second.display_name = self.first.uuid
+        status, rows = self.json('enable', self.first.uuid, '--yes')
+        self.assertEqual((0, [self.first.uuid], [10, None, 60]),
+                         (status, [each['uuid'] for each in rows],
+                          self.periods()))
+
+    def test_libvirts_name_means_no_guest_that_is_called_so(self):
+        self.second.display_name = self.first.name_
+        status, rows = self.json('enable', self.first.name_, '--yes')
+        self.assertEqual((0, [self.first.uuid], [10, None, 60]),
+                         (status, [each['uuid'] for each in rows],
+                          self.periods()))
+
+    def test_a_display_name_that_nobody_is_shown(self):
+        self.assertEqual(3, self.run_command('enable', 'second', '--yes'))
+        self.assertEqual(
+            'memstat-pollster: second is a name that a tenant chose; with '
+            "--yes, name the guest by its UUID or libvirt's name: "
+            f'{self.second.uuid}\n', self.stderr)
+        self.changed_nothing()
+
+    def test_a_display_name_that_two_have(self):
+        self.second.display_name = 'first'
+        self.assertEqual(3, self.run_command('enable', 'first', '--dry-run'))
+        self.assertEqual(
+            'memstat-pollster: 2 guests have the name first; name one by its '
+            f'UUID: {self.first.uuid}, {self.second.uuid}\n', self.stderr)
+        self.changed_nothing()
 
 
 class TestPlan(EnableTest):
