@@ -12,8 +12,10 @@
 
 """Giving guests a statistics period: the plan, and the work."""
 
+import contextlib
 import dataclasses
 import time
+import types
 import typing
 
 from memstat_pollster.cli.output import outcome
@@ -107,6 +109,13 @@ def period(wanted: nova_period.Wanted, chosen: int | None) -> int:
     return wanted.period_s
 
 
+#: Of a guest whose turn had not come when something ended the work.
+NOT_REACHED: typing.Final = 'its turn had not come when the command was ended'
+#: Of the guest that was being changed then.
+IN_DOUBT: typing.Final = (
+    'the command was ended while its period was being set: it may have one')
+
+
 class Enabling:
     """The work on the guests of a plan.
 
@@ -132,12 +141,16 @@ class Enabling:
         for position, step in enumerate(self.steps):
             if step.action != WOULD_SET:
                 continue
+            # What stands here if the call below is interrupted.
+            self.steps[position] = dataclasses.replace(
+                step, action=FAILED, detail=IN_DOUBT, unsolved=True)
             try:
                 self._node.inspector.set_period(
                     step.guest.uuid, self._period_s, refuse)
             except observation.ReadFailed as exc:
                 if exc.advice is not None and not any(
                         each.action == SET for each in self.steps):
+                    self.steps[position] = step
                     raise outcome.CommandFailed(
                         f'libvirt at {self._node.uri}: '
                         f'{exc}; {exc.advice}') from exc
@@ -149,6 +162,18 @@ class Enabling:
                     step, action=SET, unsolved=True,
                     detail=f'its period is {self._period_s} s now; it has not '
                            f'reported yet')
+
+    @property
+    def begun(self) -> bool:
+        """Whether a guest was changed, or may have been."""
+        return any(step.action in (SET, FAILED) for step in self.steps)
+
+    def stop(self) -> None:
+        """Say of the guests whose turn has not come that it has not."""
+        self.steps = [
+            dataclasses.replace(step, action=SKIPPED, detail=NOT_REACHED,
+                                unsolved=True)
+            if step.action == WOULD_SET else step for step in self.steps]
 
     def follow(self, wait_s: float, progress: terminal.Progress) -> None:
         """Read until all guests that were given a period report."""
@@ -186,3 +211,31 @@ class Enabling:
                                  f'it reports after {elapsed_s:.1f} s')
         return Step(guest, SET, 'it has not reported yet: '
                              + guest.verdict.detail, True)
+
+
+class Kept(contextlib.AbstractContextManager['Kept']):
+    """Keeps what ends a block from ending the command before it has spoken.
+
+    Only once a guest was changed: what was changed is said, whatever it was
+    that ended the work, and then that is raised again.
+
+    :ivar work: set within the block
+    """
+
+    def __init__(self) -> None:
+        self.work: Enabling | None = None
+        self._error: BaseException | None = None
+
+    def __exit__(self, kind: type[BaseException] | None,
+                 error: BaseException | None,
+                 trace: types.TracebackType | None) -> bool:
+        if error is None or self.work is None or not self.work.begun:
+            return False
+        self.work.stop()
+        self._error = error
+        return True
+
+    def raise_again(self) -> None:
+        """End as the block would have."""
+        if self._error is not None:
+            raise self._error

@@ -81,17 +81,18 @@ class Enable(base.Command, lister.Lister):
         if bool(parsed_args.guests) == parsed_args.all:
             raise outcome.CommandFailed(
                 'name the guests, or say --all for all that need it')
-        self._interrupted = False
+        self._kept = enabling.Kept()
         super().run(parsed_args)
-        if self._interrupted:
-            raise KeyboardInterrupt
+        self._kept.raise_again()
         if any(step.unsolved for step in self._enabling.steps):
             return outcome.ExitStatus.PROBLEMS
         return outcome.ExitStatus.OK
 
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
-        with survey.opened(self.app.conf, self.app.make_inspector) as found:
+        with (self._kept as kept, terminal.ended_by_signals(),
+                survey.opened(self.app.conf,
+                              self.app.make_inspector) as found):
             cycle = found.read()
             period_s = enabling.period(cycle.wanted, parsed_args.period)
             self._enabling = work = enabling.Enabling(
@@ -99,16 +100,14 @@ class Enable(base.Command, lister.Lister):
             if work.todo and not parsed_args.dry_run:
                 if not parsed_args.yes:
                     self._ask(period_s)
+                kept.work = work
                 work.set()
                 wait_s = parsed_args.wait
                 if wait_s is None:
                     wait_s = 3 * period_s + enabling.SLACK_S
-                try:
-                    work.follow(wait_s, terminal.Progress(self.app.stderr))
-                except KeyboardInterrupt:
-                    self._interrupted = True
+                work.follow(wait_s, terminal.Progress(self.app.stderr))
         return COLUMNS, [self._row(step, parsed_args.formatter)
-                         for step in work.steps]
+                         for step in self._enabling.steps]
 
     @staticmethod
     def _row(step: enabling.Step, formatter: str) -> tuple[typing.Any, ...]:

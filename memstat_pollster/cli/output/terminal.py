@@ -163,6 +163,23 @@ def _end(number: int, _frame: object) -> None:
 
 
 @contextlib.contextmanager
+def ended_by_signals() -> collections.abc.Iterator[None]:
+    """For the block, a signal that asks to end raises as Ctrl-C does.
+
+    One that is ignored, as under nohup, stays ignored.
+    """
+    before = {}
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, _end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def screen(stream: typing.TextIO) -> collections.abc.Iterator[
         collections.abc.Callable[[str], None]]:
     """A picture that is drawn again and again.

@@ -12,17 +12,22 @@
 
 """The enable command, on a libvirt written by hand."""
 
+import os
 import re
+import signal
 import time
 import types
 
 import fixtures
 import libvirt
 
+from memstat_pollster.cli import enabling
 from tests.unit.cli.commands import test_status_command
 from tests.unit import commands
 from tests.unit import fakes
 
+#: libvirt's names: without a question, a tenant's do not count.
+FIRST, SECOND = 'instance-00000001', 'instance-00000002'
 NO_DEVICE = ('it has no balloon device: hard reboot it, so that Nova writes '
              'its XML anew')
 
@@ -46,6 +51,9 @@ def row(domain, action, status, detail):
 class EnableTest(commands.CommandTest):
     def setUp(self):
         super().setUp()
+        self.setUpGuests()
+
+    def setUpGuests(self):
         self.first = without(1, display_name='first')
         self.second = without(2, display_name='second')
         self.has = test_status_command.web(3, display_name='third', period=60)
@@ -78,19 +86,19 @@ class TestSet(EnableTest):
         self.assertEqual(NO_DEVICE, details[1])
 
     def test_those_that_are_named(self):
-        status, rows = self.json('enable', self.second.uuid, '--yes')
+        status, rows = self.json('enable', SECOND, '--yes')
         self.assertEqual((0, ['second']),
                          (status, [each['name'] for each in rows]))
         self.assertEqual([None, 10, 60], self.periods())
 
     def test_another_period(self):
-        self.assertEqual(0, self.run_command('enable', self.first.uuid, '--yes',
+        self.assertEqual(0, self.run_command('enable', FIRST, '--yes',
                                              '--period', '7'))
         self.assertEqual([7, None, 60], self.periods())
 
     def test_a_guest_that_does_not_report(self):
         self.first.period_set = lambda: None
-        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
+        status, rows = self.json('enable', FIRST, '--yes', '--wait', '0')
         self.assertEqual(10, self.first.period)
         self.assertRegex(rows[0].pop('detail'), r'^it has not reported yet: '
                          r'the guest last answered 10\d\d s ago, more than')
@@ -110,7 +118,7 @@ class TestSet(EnableTest):
         self.first.monitor = Slow()
         self.first.period_set = lambda: None
         self.stream = commands.Terminal
-        self.assertEqual(0, self.run_command('enable', self.first.uuid, '--yes'))
+        self.assertEqual(0, self.run_command('enable', FIRST, '--yes'))
         self.assertIn('[....................] 0 of 1 guests report',
                       self.stderr)
         self.assertTrue(self.stderr.endswith('\r\033[K'))
@@ -124,7 +132,7 @@ class TestSet(EnableTest):
             if name == 'lookup':
                 self.first.period = 33
         self.libvirt.called = called
-        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
+        status, rows = self.json('enable', FIRST, '--yes', '--wait', '0')
         self.assertEqual(33, self.first.period)
         self.assertEqual((1, [row(self.first, 'failed', 'stats_disabled',
                                   'its period is 33 s already')]),
@@ -132,7 +140,7 @@ class TestSet(EnableTest):
 
     def test_a_frozen_guest_holds_nobody_up(self):
         self.first.monitor = _FreezesWhenSet()
-        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes',
+        status, rows = self.json('enable', FIRST, SECOND, '--yes',
                                  '--wait', '0')
         self.assertEqual(1, status)
         self.assertEqual(
@@ -145,7 +153,7 @@ class TestSet(EnableTest):
     def test_a_guest_that_is_held_is_not_tried(self):
         """Nothing of ours is left behind on it."""
         self.first.record = {'state.state': 1, 'state.reason': 1}
-        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes')
+        status, rows = self.json('enable', FIRST, SECOND, '--yes')
         self.assertEqual(
             (1, [('first', 'skipped'), ('second', 'set')]),
             (status, [(each['name'], each['action']) for each in rows]))
@@ -161,7 +169,7 @@ class TestSet(EnableTest):
                 self.first.controlInfo = lambda flags=0: [
                     libvirt.VIR_DOMAIN_CONTROL_JOB, 0, 0]
         self.libvirt.called = called
-        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
+        status, rows = self.json('enable', FIRST, '--yes', '--wait', '0')
         self.assertEqual(
             (1, [('failed', 'another job (a migration, a snapshot, a call '
                   'that is stuck) holds it')], None),
@@ -176,7 +184,7 @@ class TestSet(EnableTest):
             if name == 'lookup':
                 self.first.domain_id = -1
         self.libvirt.called = called
-        status, rows = self.json('enable', self.first.uuid, '--yes', '--wait', '0')
+        status, rows = self.json('enable', FIRST, '--yes', '--wait', '0')
         self.assertEqual(
             (1, [('failed', 'it has been shut off')], None),
             (status, [(each['action'], each['detail']) for each in rows],
@@ -186,7 +194,7 @@ class TestSet(EnableTest):
         """What was changed has to be said, too."""
         self.second.period_error = fakes.libvirt_error(
             libvirt.VIR_ERR_OPERATION_DENIED, 'read only access')
-        status, rows = self.json('enable', self.first.uuid, self.second.name_, '--yes',
+        status, rows = self.json('enable', FIRST, SECOND, '--yes',
                                  '--wait', '0')
         self.assertEqual(
             (1, [('first', 'set'), ('second', 'failed')], [10, None, 60]),
@@ -201,10 +209,65 @@ class TestSet(EnableTest):
         self.useFixture(fixtures.MonkeyPatch(
             'memstat_pollster.cli.enabling.time', types.SimpleNamespace(
                 monotonic=time.monotonic, sleep=interrupt)))
-        status = self.run_command('enable', self.first.uuid, '--yes', '-f', 'value',
+        status = self.run_command('enable', FIRST, '--yes', '-f', 'value',
                                   '-c', 'name', '-c', 'action')
         self.assertEqual((130, 'first set\n', 10),
                          (status, self.stdout, self.first.period))
+
+
+class TestEnded(EnableTest):
+    """What was changed is said, whatever ends the command."""
+
+    def ended_by(self, end, number=2):
+        """(status, rows) where that happens as the n-th guest is set."""
+        third = without(5, display_name='zzz')
+        self.libvirt.domains[third.uuid] = third
+        inner = super().make_inspector
+        done = []
+
+        def make_inspector(conf):
+            made = inner(conf)
+            set_period = made.set_period
+
+            def ended(*argv):
+                done.append(argv)
+                if len(done) == number:
+                    end()
+                return set_period(*argv)
+            made.set_period = ended
+            return made
+        self.make_inspector = make_inspector
+        status = self.run_command(
+            'enable', '--all', '--yes', '-f', 'value', '-c', 'name', '-c',
+            'action', '-c', 'detail')
+        self.assertIsNone(third.period)
+        return status, self.stdout
+
+    SAID = ('first set its period is 10 s now; it has not reported yet\n'
+            f'none skipped {NO_DEVICE}\n'
+            f'second failed {enabling.IN_DOUBT}\n'
+            f'zzz skipped {enabling.NOT_REACHED}\n')
+
+    def test_ctrl_c_while_it_sets(self):
+        def end():
+            raise KeyboardInterrupt
+        self.assertEqual((130, self.SAID), self.ended_by(end))
+        self.assertEqual([10, None, 60], self.periods())
+
+    def test_a_signal(self):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            self.setUpGuests()
+            before = signal.getsignal(number)
+            self.assertEqual(
+                (128 + number, self.SAID),
+                self.ended_by(lambda n=number: os.kill(os.getpid(), n)))
+            self.assertEqual(before, signal.getsignal(number))
+
+    def test_an_error_that_nobody_foresaw(self):
+        def end():
+            raise ZeroDivisionError('by nought')
+        self.assertEqual((3, self.SAID), self.ended_by(end))
+        self.assertEqual('memstat-pollster: by nought\n', self.stderr)
 
 
 class _FreezesWhenSet(fakes.Monitor):
