@@ -17,13 +17,20 @@ import collections.abc
 import typing
 
 from cliff import command
+from cliff import display
 
+from memstat_pollster.cli.output import values
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
 from memstat_pollster.model import judged
 
 if typing.TYPE_CHECKING:
     from memstat_pollster.cli import application
+
+
+#: The shortest pause between two readings, and the longest time to wait.
+LEAST_PAUSE_S: typing.Final = 0.1
+MOST_S: typing.Final = 1e7
 
 
 class Command(command.Command):
@@ -61,15 +68,71 @@ class Command(command.Command):
         return cycle
 
 
+class _Harmless:
+    """A formatter of cliff's whose rows may leave in its format.
+
+    They are made so here, after cliff has sorted them by their values.
+    """
+
+    def __init__(self, formatter: typing.Any, name: str) -> None:
+        self._formatter, self._name = formatter, name
+
+    def emit_list(self, column_names: collections.abc.Sequence[str],
+                  data: collections.abc.Iterable[
+                      collections.abc.Sequence[typing.Any]],
+                  stdout: typing.TextIO,
+                  parsed_args: argparse.Namespace) -> None:
+        self._formatter.emit_list(
+            column_names, [self._row(row) for row in data], stdout,
+            parsed_args)
+
+    def emit_one(self, column_names: collections.abc.Sequence[str],
+                 data: collections.abc.Sequence[typing.Any],
+                 stdout: typing.TextIO,
+                 parsed_args: argparse.Namespace) -> None:
+        self._formatter.emit_one(column_names, self._row(data), stdout,
+                                 parsed_args)
+
+    def _row(self, row: collections.abc.Sequence[typing.Any],
+             ) -> tuple[typing.Any, ...]:
+        return values.harmless(tuple(row), self._name)
+
+
+class Shown(Command, display.DisplayCommandBase):
+    """A command with ``-f``, whatever its format is for.
+
+    :ivar formatter: cliff's, chosen for each run
+    """
+
+    formatter: typing.Any
+
+    def produce_output(
+            self, parsed_args: argparse.Namespace,
+            column_names: collections.abc.Sequence[str],
+            data: typing.Any) -> int:
+        self.formatter = _Harmless(self.formatter, parsed_args.formatter)
+        return int(super().produce_output(parsed_args, column_names, data))
+
+
 def seconds(text: str) -> float:
     """A number of seconds as an argument, 0 or more."""
+    return _seconds(text, 0.0)
+
+
+def interval(text: str) -> float:
+    """A pause in seconds as an argument; without one a loop takes a core."""
+    return _seconds(text, LEAST_PAUSE_S)
+
+
+def _seconds(text: str, least: float) -> float:
     try:
-        value = float(text)
+        # Python would take 1_0 for 10.
+        value = -1.0 if '_' in text else float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value < float('inf'):
+    if not least <= value <= MOST_S:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no number of seconds')
+            f'{text!r} is no number of seconds from {least:g} to {MOST_S:g}')
     return value
 
 

@@ -20,7 +20,6 @@ import contextlib
 import os
 import typing
 
-from cliff import columns
 from cliff import lister
 
 from memstat_pollster.cli import base
@@ -30,14 +29,7 @@ from memstat_pollster.cli.output import outcome
 
 
 
-class _Remedy(columns.FormattableColumn):
-    """Nothing to do is nothing in a table, and null in JSON."""
-
-    def human_readable(self) -> str:
-        return self._value or ''
-
-
-class Doctor(base.Command, lister.Lister):
+class Doctor(base.Shown, lister.Lister):
     """Check the installation, and say what to do, one line a check.
 
     Looks at libvirt (with the read-only socket, as the agent does), at the
@@ -80,8 +72,7 @@ class Doctor(base.Command, lister.Lister):
                     f'{rights.user_name()} cannot read all of this command '
                     f'and its Python: {exc}') from exc
         return ('outcome', 'check', 'finding', 'remedy'), [
-            (check.outcome.value, check.name, check.finding,
-             _Remedy(check.remedy))
+            (check.outcome.value, check.name, check.finding, check.remedy)
             for check in self._found.checks]
 
     def run(self, parsed_args: argparse.Namespace) -> int:

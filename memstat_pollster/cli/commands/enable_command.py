@@ -22,7 +22,6 @@ from memstat_pollster.cli import base
 from memstat_pollster.cli import enabling
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import terminal
-from memstat_pollster.cli.output import values
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
 from memstat_pollster.model import facts
@@ -32,7 +31,7 @@ COLUMNS: typing.Final = ('name', 'libvirt_name', 'uuid', 'action', 'status',
                          'detail')
 
 
-class Enable(base.Command, lister.Lister):
+class Enable(base.Shown, lister.Lister):
     """Have QEMU ask running guests for memory statistics, without a reboot.
 
     For guests that have a balloon device but no statistics period
@@ -106,15 +105,12 @@ class Enable(base.Command, lister.Lister):
                 if wait_s is None:
                     wait_s = 3 * period_s + enabling.SLACK_S
                 work.follow(wait_s, terminal.Progress(self.app.stderr))
-        return COLUMNS, [self._row(step, parsed_args.formatter)
-                         for step in self._enabling.steps]
+        return COLUMNS, [self._row(step) for step in self._enabling.steps]
 
     @staticmethod
-    def _row(step: enabling.Step, formatter: str) -> tuple[typing.Any, ...]:
-        return values.harmless((
-            step.guest.display_name, step.guest.name, step.guest.uuid,
-            step.action, step.guest.verdict.status.word, step.detail),
-            formatter)
+    def _row(step: enabling.Step) -> tuple[typing.Any, ...]:
+        return (step.guest.display_name, step.guest.name, step.guest.uuid,
+                step.action, step.guest.verdict.status.word, step.detail)
 
     @staticmethod
     def _plan(cycle: judged.Cycle, parsed_args: argparse.Namespace,

@@ -23,11 +23,10 @@ from memstat_pollster.cli.output import guest_text
 from memstat_pollster.cli.output import listing
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import terminal
-from memstat_pollster.cli.output import values
 from memstat_pollster.cli import select
 
 
-class Show(base.Command, show.ShowOne):
+class Show(base.Shown, show.ShowOne):
     """Show all that is known of one guest, and why its status is what it is.
 
     What libvirt says of it, each number with its meaning and its name in the
@@ -63,8 +62,7 @@ class Show(base.Command, show.ShowOne):
         more = tuple(value(self._guest, self._wanted)
                      for value in listing.MORE.values())
         return ((*listing.COLUMNS, *listing.MORE),
-                listing.row(self._guest, parsed_args.formatter)
-                + values.harmless(more, parsed_args.formatter))
+                listing.row(self._guest) + more)
 
     def produce_output(
             self, parsed_args: argparse.Namespace,

@@ -35,7 +35,7 @@ WATCH_S: typing.Final = 2.0
 
 
 
-class Status(base.Command, lister.Lister):
+class Status(base.Shown, lister.Lister):
     """Show every guest of this node, and why one has no memory numbers.
 
     A guest's own memory is shown when its numbers are fresh and possible;
@@ -63,10 +63,11 @@ class Status(base.Command, lister.Lister):
             help='only the line of counts, on stdout, for monitoring')
         base.add_wait(parser)
         parser.add_argument(
-            '--watch', metavar='SECONDS', nargs='?', type=base.seconds,
+            '--watch', metavar='SECONDS', nargs='?', type=base.interval,
             const=WATCH_S,
             help='read and show again every so many seconds (default: '
-                 '%(const)g), until Ctrl-C; put guests before it')
+                 f'%(const)g, at least {base.LEAST_PAUSE_S:g}), until '
+                 'Ctrl-C; put guests before it')
         return parser
 
     def run(self, parsed_args: argparse.Namespace) -> int:
@@ -105,7 +106,7 @@ class Status(base.Command, lister.Lister):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[
             tuple[str, ...], list[tuple[typing.Any, ...]]]:
         return tuple(listing.COLUMNS), [
-            listing.row(guest, parsed_args.formatter)
+            listing.row(guest)
             for guest in self._found if not parsed_args.problems
             or listing.is_problem(guest, self._wanted)]
 

@@ -71,10 +71,9 @@ MORE: typing.Final[collections.abc.Mapping[
 }
 
 
-def row(guest: judged.Guest, formatter: str) -> tuple[typing.Any, ...]:
+def row(guest: judged.Guest) -> tuple[typing.Any, ...]:
     """A guest's values, in the order of the columns."""
-    return values.harmless(
-        tuple(value(guest) for value in COLUMNS.values()), formatter)
+    return tuple(value(guest) for value in COLUMNS.values())
 
 
 def summary(found: collections.abc.Collection[judged.Guest],

@@ -126,7 +126,7 @@ class StatusTable(GuestTable):
                 status(record, screen),
                 f'{_shown(record["age_s"])} / {_shown(record["period_s"])} s',
                 _shown(record['used_mib']), _shown(record['available_mib']),
-                '-' if util is None else f'{util} %'),
+                '-' if util in (None, '') else f'{util} %'),
             record['remedy'] or '')
 
 
@@ -143,7 +143,7 @@ class EnableTable(GuestTable):
 
 
 def _shown(value: object) -> str:
-    return '-' if value is None else str(value)
+    return '-' if value in (None, '') else str(value)
 
 
 def names(record: dict[str, typing.Any]) -> tuple[str, ...]:

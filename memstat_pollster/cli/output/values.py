@@ -13,6 +13,7 @@
 """Values as they leave in a format."""
 
 import datetime
+import json
 import typing
 
 from memstat_pollster import text
@@ -24,13 +25,40 @@ ESCAPING_FORMATS: typing.Final = frozenset(('json', 'yaml'))
 TEXT_LENGTH: typing.Final = 1000
 
 
+#: A spreadsheet that opens a CSV file takes what begins so for a formula.
+_FORMULA: typing.Final = ('=', '+', '-', '@')
+
+#: Within double quotes a shell would still expand these.  The quotation mark
+#: itself is cliff's.
+_SHELL: typing.Final = str.maketrans({'\\': r'\\', '$': r'\$', '`': r'\`'})
+
+
 def harmless(values: tuple[typing.Any, ...],
              formatter: str) -> tuple[typing.Any, ...]:
-    """A row of which no format makes a terminal's control characters."""
+    """A row as it may leave in a format.
+
+    JSON and YAML write every value as it is.  Elsewhere a text has no control
+    characters of a terminal and nothing that another program would run, what
+    is missing is empty, and a list or a mapping is JSON.
+    """
     if formatter in ESCAPING_FORMATS:
         return values
-    return tuple(text.printable(value, TEXT_LENGTH)
-                 if isinstance(value, str) else value for value in values)
+    return tuple(_harmless(value, formatter) for value in values)
+
+
+def _harmless(value: typing.Any, formatter: str) -> typing.Any:
+    if value is None:
+        return ''
+    if isinstance(value, (dict, list, tuple)):
+        # JSON has escaped its control characters itself, and stays whole.
+        value = json.dumps(value)
+    elif isinstance(value, str):
+        value = text.printable(value, TEXT_LENGTH)
+    else:
+        return value
+    if formatter == 'csv' and value.lstrip().startswith(_FORMULA):
+        return f"'{value}"
+    return value.translate(_SHELL) if formatter == 'shell' else value
 
 
 def rounded(value: float | None) -> float | None:
