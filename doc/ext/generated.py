@@ -73,6 +73,9 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive('status-table', _table(
         ('Code', 'Status', 'Meaning', 'Remedy'), tables.status_rows,
         '6 16 34 44'))
+    app.add_directive('exit-table', _table(
+        ('Command', '0', '1', '2', '3'), tables.exit_rows,
+        '16 21 21 21 21'))
     app.add_directive('rule-order', RuleOrder)
     app.add_directive('signature-table', _table(
         ('Signature', 'Status', 'Test'), tables.signature_rows, '40 18 42'))

@@ -20,12 +20,16 @@ import ast
 import collections.abc
 import dataclasses
 import html
+import importlib.metadata
 import pathlib
 import re
 import typing
 
 import layout
 
+from memstat_pollster.cli import application
+from memstat_pollster.cli import base
+from memstat_pollster.cli.output import outcome
 from memstat_pollster.model import domain
 from memstat_pollster.model import meters
 from memstat_pollster.model import status
@@ -129,6 +133,22 @@ def signature_rows() -> list[Row]:
     return [(each.text, f'``{each.word}``',
              f'``{each.where}`` ``{each.test}``')
             for each in signatures()]
+
+
+# Exit statuses
+
+def _commands() -> dict[str, type[base.Command]]:
+    """The project's own commands, by name."""
+    return {point.name: point.load() for point in sorted(
+        importlib.metadata.entry_points(group=application.NAMESPACE))}
+
+
+def exit_rows() -> list[Row]:
+    """(command, when it ends with 0, with 1, ...), a column a status."""
+    return [(f'``{name}``',
+             *(rst(found.exits.get(each, '')) or 'never'
+               for each in outcome.ExitStatus))
+            for name, found in _commands().items()]
 
 
 # Meters

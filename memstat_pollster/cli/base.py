@@ -19,6 +19,7 @@ import typing
 from cliff import command
 from cliff import display
 
+from memstat_pollster.cli.output import outcome
 from memstat_pollster.cli.output import values
 from memstat_pollster.cli import select
 from memstat_pollster.cli import survey
@@ -33,6 +34,14 @@ LEAST_PAUSE_S: typing.Final = 0.1
 MOST_S: typing.Final = 1e7
 
 
+_Exit = outcome.ExitStatus
+
+#: Of every command that asks libvirt.
+UNREACHABLE: typing.Final = 'libvirt cannot be reached'
+#: Of every command.
+FAILED: typing.Final = 'the command could not do its work'
+
+
 class Command(command.Command):
     """A command of memstat-pollster.
 
@@ -40,7 +49,10 @@ class Command(command.Command):
     """
 
     app: 'application.App'
-    _epilog: str | None = None
+    #: What the help ends with, before the exit statuses.
+    notes: typing.ClassVar[str] = ''
+    #: Every exit status that the command has, and when.
+    exits: typing.ClassVar[collections.abc.Mapping[outcome.ExitStatus, str]]
 
     def get_epilog(self) -> str:
         """What the help ends with.
@@ -48,7 +60,10 @@ class Command(command.Command):
         cliff would say which installed package brings the command, and reads
         the metadata of all packages there are to find out: 0.1 s.
         """
-        return self._epilog or ''
+        found = 'Exit status: ' + '; '.join(
+            f'{int(number)} when {when}'
+            for number, when in sorted(self.exits.items())) + '.'
+        return f'{self.notes} {found}' if self.notes else found
 
     def survey(self, wait_s: float,
                words: collections.abc.Collection[str] = ()) -> judged.Cycle:

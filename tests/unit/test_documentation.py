@@ -76,6 +76,18 @@ class TestTables(testtools.TestCase):
         texts = [each.text for each in tables.signatures()]
         self.assertEqual(sorted(set(texts)), sorted(texts))
 
+    def test_every_command_has_its_exit_statuses(self):
+        rows = {row[0]: row[1:] for row in tables.exit_rows()}
+        self.assertEqual({f'``{name}``' for name in (
+            'doctor', 'enable', 'gnocchi-resources', 'gnocchi-upgrade',
+            'report', 'show', 'status')}, set(rows))
+        self.assertEqual(
+            ('the definitions were written', 'never', 'never',
+             'the command could not do its work'),
+            rows['``gnocchi-resources``'])
+        for name, row in rows.items():
+            self.assertEqual(4, len(row), name)
+
     def test_every_meter_has_a_row(self):
         self.assertEqual(
             [(f'``{each.name}``', each.unit or 'none', each.type)

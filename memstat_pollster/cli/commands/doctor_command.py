@@ -40,10 +40,14 @@ class Doctor(base.Shown, lister.Lister):
     until it is mended) or skipped (it cannot be told here; that is no fault).
     Run it as root on a compute node: it then looks with the rights of the
     agent's user. "memstat-pollster status" tells about the guests.
-
-    Exit status: 0 all is well, 1 something has to be mended, 2 libvirt cannot
-    be reached, 3 the command could not do its work.
     """
+
+    exits = {
+        outcome.ExitStatus.OK: 'all is well',
+        outcome.ExitStatus.PROBLEMS: 'there is a warning or an error',
+        outcome.ExitStatus.UNREACHABLE: base.UNREACHABLE,
+        outcome.ExitStatus.FAILED: base.FAILED,
+    }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

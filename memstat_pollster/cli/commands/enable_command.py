@@ -43,16 +43,23 @@ class Enable(base.Shown, lister.Lister):
     may use libvirt's read-write socket.
     """
 
-    _epilog = (
+    notes = (
         'The period is set in the running guest only. It stays through '
         'reboots from inside the guest and through live migration. What '
         'libvirt starts the guest from next time is left to Nova, which '
         'writes it anew, with its own period, at a hard reboot and whenever '
         'it starts a guest that was stopped; a soft reboot through Nova '
-        'starts it from the old one again, without a period. '
-        'Exit status: 0 when every guest that was chosen has a period and '
-        'reports, or does not run; 1 when one does not; 3 when nothing was '
-        'changed.')
+        'starts it from the old one again, without a period.')
+    exits = {
+        outcome.ExitStatus.OK:
+            'every guest that was chosen has a period and reports, or does '
+            'not run',
+        outcome.ExitStatus.PROBLEMS: 'one does not',
+        outcome.ExitStatus.UNREACHABLE: base.UNREACHABLE,
+        outcome.ExitStatus.FAILED:
+            'nothing was changed, or an error ended it, after it said what '
+            'was',
+    }
     formatter_namespace = 'cliff.formatter.memstat_pollster.enable'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

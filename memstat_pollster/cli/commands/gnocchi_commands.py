@@ -16,9 +16,9 @@ import argparse
 import pathlib
 import typing
 
-from cliff import command
 import yaml
 
+from memstat_pollster.cli import base
 from memstat_pollster.cli.output import files
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.config import yamlfile
@@ -48,7 +48,7 @@ _Dumper.add_representer(type(None), lambda dumper, _none: (
     dumper.represent_scalar('tag:yaml.org,2002:null', '')))
 
 
-class GnocchiResources(command.Command):
+class GnocchiResources(base.Command):
     """Print Ceilometer's gnocchi_resources.yaml with the plugin's meters.
 
     Ceilometer's Gnocchi publisher stores only the meters that this file
@@ -57,6 +57,11 @@ class GnocchiResources(command.Command):
     gnocchi_resources.yaml beside ceilometer.conf, or the one in the
     installed Ceilometer.  Comments are not kept.
     """
+
+    exits = {
+        outcome.ExitStatus.OK: 'the definitions were written',
+        outcome.ExitStatus.FAILED: base.FAILED,
+    }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
@@ -86,7 +91,7 @@ class GnocchiResources(command.Command):
         return outcome.ExitStatus.OK
 
 
-class GnocchiUpgrade(command.Command):
+class GnocchiUpgrade(base.Command):
     """Add the attribute balloon_status to Gnocchi's instances.
 
     Run it once for a Gnocchi, after ceilometer-upgrade and before the
@@ -95,6 +100,11 @@ class GnocchiUpgrade(command.Command):
     with [service_credentials] of ceilometer.conf.  The second time it changes
     nothing.
     """
+
+    exits = {
+        outcome.ExitStatus.OK: 'the attribute is there',
+        outcome.ExitStatus.FAILED: base.FAILED,
+    }
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         # Its libraries take 0.2 s to load, which no other command needs.

@@ -43,10 +43,19 @@ class Report(base.Command):
     status and what to do about it, and the totals. The page is one file that
     loads nothing from anywhere; it can be sorted and filtered, printed, read
     on a phone and in the dark, and sent to somebody else. When libvirt cannot
-    be reached, the page says so and the exit status is 2.
+    be reached, the page says so.
 
     Example: memstat-pollster report -o /var/www/html/memory.html
     """
+
+    exits = {
+        outcome.ExitStatus.OK: 'the page was written',
+        outcome.ExitStatus.PROBLEMS:
+            'it was, without curves that --gnocchi asked for',
+        outcome.ExitStatus.UNREACHABLE:
+            'it was, and says that libvirt cannot be reached',
+        outcome.ExitStatus.FAILED: base.FAILED,
+    }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

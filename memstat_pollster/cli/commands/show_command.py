@@ -36,11 +36,14 @@ class Show(base.Shown, show.ShowOne):
     operating system, and how to see that it helped.
     """
 
-    _epilog = ('The format table, the default, is a text to read, unless -c '
-               'chooses columns. '
-               'Exit status: 0 when the guest is fine, 1 when somebody has to '
-               'see to it, 2 when libvirt cannot be reached, 3 when there is '
-               'no such guest or the command could not do its work.')
+    notes = ('The format table, the default, is a text to read, unless -c '
+             'chooses columns.')
+    exits = {
+        outcome.ExitStatus.OK: 'the guest is fine',
+        outcome.ExitStatus.PROBLEMS: 'somebody has to see to it',
+        outcome.ExitStatus.UNREACHABLE: base.UNREACHABLE,
+        outcome.ExitStatus.FAILED: 'there is no such guest, or ' + base.FAILED,
+    }
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

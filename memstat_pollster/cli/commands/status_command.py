@@ -43,13 +43,16 @@ class Status(base.Shown, lister.Lister):
     more of one guest.
     """
 
-    _epilog = (
-        'Exit status: 0 when all guests that are meant to report do, 1 when '
-        'one does not, 2 when libvirt cannot be reached, 3 when the command '
-        'could not do its work. Guests that start or do not run are no '
-        'problem, nor are those without a device or a period where '
-        "mem_stats_period_seconds in Nova's configuration is 0 or less.")
-
+    notes = (
+        'Guests that start or do not run are no problem, nor are those '
+        'without a device or a period where mem_stats_period_seconds in '
+        "Nova's configuration is 0 or less.")
+    exits = {
+        outcome.ExitStatus.OK: 'all guests that are meant to report do',
+        outcome.ExitStatus.PROBLEMS: 'one does not',
+        outcome.ExitStatus.UNREACHABLE: base.UNREACHABLE,
+        outcome.ExitStatus.FAILED: 'there is no such guest, or ' + base.FAILED,
+    }
     formatter_namespace = 'cliff.formatter.memstat_pollster.status'
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:

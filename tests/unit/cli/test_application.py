@@ -15,6 +15,7 @@
 import logging
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -45,6 +46,22 @@ class TestHelp(commands.CommandTest):
         for words in (('status', '--help'), ('help', 'status')):
             self.assertEqual(0, self.run_command(*words), words)
             self.assertIn('--problems', self.stdout)
+
+
+class TestExitStatuses(commands.CommandTest):
+    """Each help names every exit status of its command, and no other."""
+
+    def test_in_each_help(self):
+        for name in ('doctor', 'enable', 'gnocchi-resources',
+                     'gnocchi-upgrade', 'report', 'show', 'status'):
+            self.assertEqual(0, self.run_command(name, '--help'))
+            words = ' '.join(self.stdout.split())
+            self.assertEqual(1, words.count('Exit status: '), name)
+            few = name.startswith('gnocchi')
+            self.assertEqual(
+                ['0', '3'] if few else ['0', '1', '2', '3'],
+                re.findall(r'(\d) when ', words.partition(
+                    'Exit status: ')[2]), name)
 
 
 class TestImports(testtools.TestCase):

@@ -134,7 +134,7 @@ class TestShell(commands.CommandTest):
         self.make(test_status_command.silent(3))
         self.run_command('show', 'instance-00000003', '--wait', '0', '-f',
                          'value', '-c', 'reading')
-        self.assertIs(None, json.loads(self.stdout)['available_kib'])
+        self.assertIsNone(json.loads(self.stdout)['available_kib'])
 
 
 class TestNumbers(testtools.TestCase):
