@@ -114,6 +114,19 @@ ensure_packages() {
     fi
 }
 
+# quietly LOG WORD...: run a command whose output goes to build/log/LOG, and
+# show its last lines if it fails.
+quietly() {
+    local name=$1
+    shift
+    mkdir -p "$BUILD/log"
+    if ! "$@" </dev/null >"$BUILD/log/$name" 2>&1; then
+        tail -n 20 "$BUILD/log/$name" >&2
+        say "failed, the whole of it is in build/log/$name: ${*:1:6}"
+        return 1
+    fi
+}
+
 # persistently WORD...: run a command that uses the network, and once more
 # when it has failed.
 persistently() {
@@ -140,9 +153,10 @@ ensure_venv() {
     fi
     python=$(find_python) || return 1
     say "making ${directory#"$PROJECT/"} with $("$python" --version 2>&1)"
-    "$python" -m venv --clear "$directory" </dev/null >&2 \
-        && persistently "$directory/bin/python" -m pip install --quiet \
-            --disable-pip-version-check --use-pep517 "$@" </dev/null >&2
+    "$python" -m venv --clear "$directory" </dev/null >&2 || return 1
+    quietly "pip-$(basename "$directory").log" persistently \
+        "$directory/bin/python" -m pip install \
+        --disable-pip-version-check --use-pep517 "$@"
 }
 
 # trust_checkout: let pbr read the version from git.
