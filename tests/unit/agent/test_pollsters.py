@@ -379,6 +379,9 @@ class TestDiscovery(PollsterTest):
         self.useFixture(fixtures.MonkeyPatch(
             'ceilometer.compute.discovery.InstanceDiscovery.discover',
             discover))
+        # MonkeyPatch keeps what another test's watch has left on it.
+        vars(discovery.InstanceDiscovery.discover).pop('memstat_pollster',
+                                                       None)
         pollsters.MemoryUtilPollster(self.conf)
         pollsters.StatsAgePollster(self.conf)
         # Its __init__ would make clients of Nova and Glance.

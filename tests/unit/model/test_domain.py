@@ -331,6 +331,14 @@ class TestHostileXML(testtools.TestCase):
             _xml(identity=f"id='{'9' * 5000}'")).domain_id)
 
 
+class TestMessage(testtools.TestCase):
+    def test_it_says_what_is_wrong_on_one_line(self):
+        error = self.assertRaises(domain.InvalidDomainXML, domain.parse,
+                                  '<domain>\n<name>')
+        self.assertIn('EndTag', str(error).replace('Premature end', 'EndTag'))
+        self.assertNotIn('\n', str(error))
+
+
 class TestNovasElement(testtools.TestCase):
     """Of Nova's element alone, as virDomain.metadata() gives it."""
 

@@ -146,6 +146,23 @@ class TestGuestWithNumbersOfAnotherTime(testtools.TestCase):
                 unproven.add(reason)
         self.assertEqual({2, 3, 4, 10, 11}, unproven)
 
+    def test_a_guest_may_answer_while_the_others_are_read(self):
+        """A stamp may be as late as the reading took, and 10 s."""
+        def proven(stamp, took_s):
+            readings = history.Readings()
+            return readings.observe(
+                'web', 23, stats.Reading(
+                    state=1, reason=1, rss_kib=39504,
+                    last_update_s=int(WALL) + stamp),
+                wall_s=float(int(WALL)), monotonic_s=MONOTONIC,
+                took_s=took_s).proven
+        self.assertEqual(
+            {(10, 0.0): True, (11, 0.0): False, (30, 20.0): True,
+             (31, 20.0): False},
+            {(stamp, took_s): proven(stamp, took_s)
+             for stamp, took_s in ((10, 0.0), (11, 0.0), (30, 20.0),
+                                   (31, 20.0))})
+
     def test_a_record_without_a_stamp_makes_no_old_numbers_young(self):
         guest = _Guest()
         guest.at(0, -1, reason=1)

@@ -130,6 +130,16 @@ class TestInterface(testtools.TestCase):
               if each.advice.by_configuration}))
 
 
+class TestExcused(testtools.TestCase):
+    def test_only_what_novas_option_decides_and_only_at_0_or_below(self):
+        self.assertEqual(
+            {(word, period_s) for word in ('no_device', 'stats_disabled')
+             for period_s in (-1, 0)},
+            {(each.word, period_s) for each in status.Status
+             for period_s in (-1, 0, 1, 10)
+             if status.is_excused(each, period_s)})
+
+
 class TestWhyNot(testtools.TestCase):
     def test_a_rule_without_words_of_its_own_says_so_all_the_same(self):
         """The words of the others are in the tests of the command show."""
