@@ -759,7 +759,9 @@ class TestBusy(published.SharedAgentTest):
         'timestamp')
     def test_another_job_holds_the_guest(self):
         self.addCleanup(self.busy.thaw)
-        samples = self.settled(self.busy, 'unreachable')
+        # From libvirt 11 on Ceilometer's own discovery waits for the guest's
+        # job, 30 s in each cycle.
+        samples = self.settled(self.busy, 'unreachable', timeout=300)
         # The same QEMU is seen to be stopped, which says more.
         detail = STOPPED
         remedy = ('see whether QEMU hangs (storage, a stopped process) or a '

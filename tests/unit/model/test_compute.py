@@ -104,6 +104,13 @@ class TestDevices(testtools.TestCase):
         for bad in ('', '<domain', '<domain id="x"/>', '\ud800'):
             self.assertIsNone(compute.devices(bad))
 
+    def test_an_interface_whose_target_has_no_name(self):
+        """Ceilometer has to ask: its counters go by that name."""
+        self.assertIsNone(compute.devices(
+            "<domain id='7'><devices><interface>"
+            "<mac address='52:54:00:00:00:01'/><target/>"
+            '</interface></devices></domain>'))
+
     def test_disks_in_the_order_of_the_xml(self):
         self.assertEqual(
             [compute.DiskUse('vda', 100, 101, 103, 104, 102, 105),
