@@ -17,6 +17,7 @@ from hypothesis import strategies
 import testtools
 
 from memstat_pollster.model import compute
+from tests.unit.model import test_properties
 
 XML = '''<domain type='kvm' id='7'><devices>
 <disk type='file' device='disk'><source file='/a'><x/></source>
@@ -143,6 +144,13 @@ class TestDevices(testtools.TestCase):
             compute.fingerprint(NETS, 'net'),
             compute.fingerprint({**NETS, 'net.0.name': 'tap9'}, 'net'))
 
+    def test_a_device_that_the_record_lacks(self):
+        record = {key: value for key, value in NETS.items()
+                  if not key.startswith('net.1.')}
+        self.assertIsNone(compute.traffic(record, DEVICES))
+        names = {**DISKS, 'block.2.name': 'vdz'}
+        self.assertIsNone(compute.disk_uses(names, DEVICES))
+
     def test_thousands_of_disks(self):
         record = {}
         for number in range(3000):
@@ -162,6 +170,7 @@ _VALUES = strategies.one_of(
 
 class TestHostile(testtools.TestCase):
 
+    @test_properties.SLOW
     @given(strategies.dictionaries(_KEYS, _VALUES))
     def test_any_change_to_a_record_gives_numbers_or_none(self, changes):
         record = {**CPUS, **DISKS, **NETS, **changes}
@@ -173,6 +182,7 @@ class TestHostile(testtools.TestCase):
                       compute.traffic(record, DEVICES)):
             self.assertIn(None if found is None else len(found), (None, 2))
 
+    @test_properties.SLOW
     @given(strategies.text())
     def test_any_text_as_xml(self, xml):
         self.assertIsNone(compute.devices(xml))
