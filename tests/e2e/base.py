@@ -29,7 +29,7 @@ import testtools
 from testtools import content
 import yaml
 
-from memstat_pollster.gnocchi.client import client
+from memstat_pollster.gnocchi import client
 from tests.e2e import pages
 from tests.e2e import services
 from tests.e2e import stack
