@@ -372,7 +372,8 @@ class Inspector:
                     break
                 call = self._pool.start(out, found, functools.partial(
                     calls.live_xml, left, found, gone))
-                held = self._wait_for_progress(call, grace_s / 2, deadline_s)
+                # So that there is time left for the others.
+                held = self._wait_for_progress(call, grace_s / 4, deadline_s)
                 if not call.out:
                     call.job.result()
                     break
@@ -394,15 +395,18 @@ class Inspector:
         :returns: the guests that it has been asking for too long, if it is
             held up
         """
-        before = call.progress.asking
+        before, since_s = call.progress.asking, time.monotonic()
         while True:
             left_s = max(deadline_s - time.monotonic(), 0.0)
-            if background.is_done(call.job, min(patience_s, left_s)):
+            if background.is_done(call.job, min(patience_s / 2, left_s)):
                 return frozenset()
-            asking = call.progress.asking
-            if asking == before or left_s <= patience_s:
+            asking, now_s = call.progress.asking, time.monotonic()
+            if now_s >= deadline_s:
                 return asking
-            before = asking
+            if asking != before:
+                before, since_s = asking, now_s
+            elif now_s - since_s >= patience_s:
+                return asking
 
 def _merge(records: _Records, found: collections.abc.Mapping[
         str, observation.Record]) -> None:

@@ -703,6 +703,15 @@ class TestXMLThatDoesNotCome(testtools.TestCase):
         self.reader.live_xml(self.uuids)
         self.assertLess(time.monotonic() - began_s, 1.0)
 
+    def test_one_that_is_held_leaves_the_others_their_time(self):
+        """Where the read took all of the cycle's, there is but a moment."""
+        self.reader = self.node.inspector(timeout_s=2.0, max_stuck=3)
+        expected = self.documents(self.uuids[0])
+        self.guests[0].monitor.freeze()
+        self.reader.read()
+        self.guests[0].xml_monitor.freeze()
+        self.assertEqual(expected, self.reader.live_xml(self.uuids))
+
     def test_a_libvirt_that_does_not_answer_gets_one_call(self):
         self.node.freeze()
         self.assertEqual(set(self.uuids), set(
