@@ -35,7 +35,7 @@ POWER = [cls for name, cls in vars(instance_stats).items()
 ALL = (instance_stats.CPUPollster, *POWER,
        disk.PerDeviceReadBytesPollster,
        disk.PerDeviceDiskWriteLatencyPollster,
-       net.IncomingBytesPollster, net.OutgoingBytesDeltaPollster)
+       net.IncomingBytesPollster, net.IncomingBytesDeltaPollster)
 
 
 def numbers_of_first(uuid):
@@ -49,8 +49,8 @@ def numbers_of_first(uuid):
         ('disk.device.write.latency', f'{uuid}-vdb'): 205,
         ('network.incoming.bytes', nic): 400,
         ('network.incoming.bytes', 'no-spoof'): 300,
-        ('network.outgoing.bytes.delta', nic): 0,
-        ('network.outgoing.bytes.delta', 'no-spoof'): 0,
+        ('network.incoming.bytes.delta', nic): 0,
+        ('network.incoming.bytes.delta', 'no-spoof'): 0,
     }
 
 
@@ -63,7 +63,7 @@ class Stock(libvirt_inspector.LibvirtInspector):
 
     def inspect_instance(self, instance, duration=None):
         self.asked.append(('inspect_instance', instance.id))
-        return virt_inspector.InstanceStats(cpu_time=77, power_state=1)
+        return virt_inspector.InstanceStats(cpu_time=77)
 
     def inspect_disks(self, instance, duration):
         self.asked.append(('inspect_disks', instance.id))
