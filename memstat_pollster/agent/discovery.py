@@ -17,7 +17,6 @@ there are no guests, so a pollster cannot tell that discovery fails.
 """
 
 import collections.abc
-import functools
 import threading
 import typing
 
@@ -25,6 +24,7 @@ from ceilometer.compute import discovery
 from oslo_config import cfg
 from oslo_log import log
 
+from memstat_pollster.agent import hooks
 from memstat_pollster.model import journal
 from memstat_pollster.model import judged
 from memstat_pollster import monitor
@@ -150,32 +150,33 @@ See = collections.abc.Callable[[
     typing.Any, typing.Any, collections.abc.Collection[typing.Any],
     Exception | None], None]
 
+_PART: typing.Final = hooks.Part(
+    "look at what Ceilometer's discovery came to",
+    'Discovery goes on; but while this lasts, guests that it does not return '
+    'are not named here')
+
 
 def watch(see: See) -> None:
     """Let ``see`` see what each discovery of this node's guests comes to.
 
-    What discovery returns and raises stays as it is.  Only the first one
-    of a process is taken.
+    What discovery returns and raises stays as it is, whatever ``see`` does.
+    Only the first one of a process is taken.
     """
-    original = discovery.InstanceDiscovery.discover
-    if hasattr(original, 'memstat_pollster'):
-        return
+    def seen(done: hooks.Outcome[typing.Any], discoverer: typing.Any,
+             manager: typing.Any, *_: typing.Any, **__: typing.Any) -> None:
+        see(manager, discoverer.conf, _instances(done.value), done.error)
 
-    @functools.wraps(original)
-    def discover(self: typing.Any, manager: typing.Any,
-                 param: typing.Any = None) -> typing.Any:
-        found: collections.abc.Collection[typing.Any] = ()
-        failure = None
-        try:
-            found = original(self, manager, param)
-        except Exception as error:  # noqa: BLE001 - it is raised again
-            # Told when it is no longer being handled: oslo.log adds the
-            # exception that is to every line.
-            failure = error
-        see(manager, self.conf, found, failure)
-        if failure is not None:
-            raise failure
-        return found
+    hooks.watch(discovery.InstanceDiscovery, 'discover', _PART, seen)
 
-    discover.memstat_pollster = see  # type: ignore[attr-defined]
-    discovery.InstanceDiscovery.discover = discover
+
+def stop() -> None:
+    """Leave Ceilometer's discovery as it was."""
+    hooks.take_back(discovery.InstanceDiscovery, 'discover')
+
+
+def _instances(found: object) -> collections.abc.Collection[typing.Any]:
+    """:raises TypeError: for what can be read only once: it is the agent's"""
+    if not isinstance(found, collections.abc.Collection | None):
+        raise TypeError(f'discovery returned {type(found).__name__}, which '
+                        f'is no list')
+    return found or ()

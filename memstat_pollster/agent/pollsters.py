@@ -13,6 +13,7 @@
 """The meters, as pollsters of Ceilometer's compute agent."""
 
 import collections.abc
+import logging
 import typing
 
 from ceilometer.polling import plugin_base
@@ -20,6 +21,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from memstat_pollster.agent import discovery
+from memstat_pollster.agent import hooks
 from memstat_pollster.agent import samples
 from memstat_pollster.agent import serving
 from memstat_pollster.agent import shared
@@ -29,6 +31,8 @@ from memstat_pollster.model import meters
 
 LOG = log.getLogger(__name__)
 
+
+SERVES: typing.Final = 'it serves the meter itself'
 
 _said: set[str] = set()
 
@@ -54,7 +58,8 @@ class _Pollster(plugin_base.PollsterBase):
     def __init_subclass__(cls, name: str, **kwargs: typing.Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.meter = meters.METERS[name]
-        cls.get_samples = samples.samples_of(cls.meter)
+        cls.get_samples = takeover.guarded(
+            name, samples.samples_of(cls.meter), takeover.stand_in(name))
 
     def setup_environment(self) -> None:
         """Register the options and settle who serves this meter.
@@ -63,6 +68,16 @@ class _Pollster(plugin_base.PollsterBase):
             another pollster of this name does, in-tree or replaced
         """
         super().setup_environment()
+        reason = hooks.attempt(
+            hooks.Part(f'set up {self.meter.name}',
+                       "It is left to Ceilometer's own pollster, where there "
+                       'is one', logging.ERROR), self._settle)
+        if reason != SERVES:
+            raise plugin_base.ExtensionLoadError(reason or 'see the log')
+
+    def _settle(self) -> str:
+        """Why this pollster declines; or SERVES."""
+        name = self.meter.name
         settings, problems = options.load(self.conf)
         for problem in problems:
             _say_once(problem)
@@ -74,18 +89,16 @@ class _Pollster(plugin_base.PollsterBase):
                       'answer can hold up cpu, disk.device.* and network.*, '
                       'and all pollsters of the same interval with them')
         if settings.replace_builtin:
-            if takeover.replace(self.meter.name,
-                                samples.samples_of(self.meter)):
-                raise plugin_base.ExtensionLoadError(
-                    f'the in-tree pollster {self.meter.name} has been given '
-                    f'the samples of memstat_pollster')
-        elif takeover.rivals(self.meter.name):
-            names = [name for name in meters.METERS if takeover.rivals(name)]
+            if takeover.replace(name, samples.samples_of(self.meter)):
+                return (f'the in-tree pollster {name} has been given the '
+                        f'samples of memstat_pollster')
+        elif takeover.rivals(name):
+            names = [each for each in meters.METERS if takeover.rivals(each)]
             _say_once('[memstat]replace_builtin is false: Ceilometer itself '
                       f'serves {", ".join(names)}; their numbers are not '
                       'checked by memstat_pollster')
-            raise plugin_base.ExtensionLoadError(
-                f'{self.meter.name} is left to the in-tree pollster')
+            return f'{name} is left to the in-tree pollster'
+        return SERVES
 
     @property
     def default_discovery(self) -> str:

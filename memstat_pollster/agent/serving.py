@@ -20,77 +20,51 @@ itself; one that does not answer is not asked, and has no sample.
 """
 
 import collections.abc
-import functools
 import typing
 
 from ceilometer.compute import pollsters
 from ceilometer.compute.virt import inspector as virt_inspector
 from ceilometer.compute.virt.libvirt import inspector as libvirt_inspector
-from oslo_log import log
 
 from memstat_pollster.agent import devices
+from memstat_pollster.agent import hooks
 from memstat_pollster.agent import samples
 from memstat_pollster.agent import shared
 from memstat_pollster.config import options
 from memstat_pollster.model import compute
+from memstat_pollster.model import meters
 from memstat_pollster.model import observation
-
-LOG = log.getLogger(__name__)
 
 Answer = tuple[float, list[typing.Any]]
 
-_ORIGINAL: typing.Final = 'memstat_pollster_original'
-
-_failures: set[str] = set()
+_PART: typing.Final = hooks.Part(
+    "answer Ceilometer's own pollsters",
+    'They ask libvirt themselves, and a QEMU that does not answer can hold '
+    'them up')
 
 
 def serve() -> None:
     """Have Ceilometer's pollsters ask here first; once is enough."""
-    base = pollsters.GenericComputePollster
-    original = base._inspect_cached
-    if hasattr(original, _ORIGINAL):
-        return
-
-    @functools.wraps(original)
-    def inspect_cached(self: typing.Any, cache: dict[str, typing.Any],
-                       instance: typing.Any, duration: float | None) -> Answer:
-        try:
-            answer = _answer(self, cache, instance)
-        except virt_inspector.InstanceNotFoundException:
-            raise
-        except Exception as exc:  # noqa: BLE001 - Ceilometer asks instead
-            _tell_once(exc)
-            answer = None
-        if answer is None:
-            answer = original(self, cache, instance, duration)
-        return answer
-
-    setattr(inspect_cached, _ORIGINAL, original)
-    base._inspect_cached = inspect_cached
+    hooks.ask_first(pollsters.GenericComputePollster, '_inspect_cached', _PART,
+                    _answer,
+                    passing=(virt_inspector.InstanceNotFoundException,))
 
 
 def stop() -> None:
     """Leave Ceilometer's pollsters as they were."""
-    base = pollsters.GenericComputePollster
-    original = getattr(base._inspect_cached, _ORIGINAL, None)
-    if original is not None:
-        base._inspect_cached = original
-
-
-def _tell_once(exc: Exception) -> None:
-    what = f'{type(exc).__name__}: {exc}'
-    if type(exc).__name__ not in _failures:
-        _failures.add(type(exc).__name__)
-        LOG.warning("Ceilometer's own pollsters ask libvirt themselves: "
-                    'memstat_pollster could not answer them: %s', what)
+    hooks.take_back(pollsters.GenericComputePollster, '_inspect_cached')
 
 
 def _answer(pollster: typing.Any, cache: dict[str, typing.Any],
-            instance: typing.Any) -> Answer | None:
+            instance: typing.Any, *_: typing.Any, **__: typing.Any,
+            ) -> Answer | None:
     """What the pollster would have had; None: Ceilometer has to ask.
 
     :raises InstanceNotFoundException: Ceilometer logs it at DEBUG
     """
+    if pollster.sample_name in meters.METERS:
+        # One that the plugin replaces; here it stands in for it.
+        return None
     method = pollster.inspector_method
     if method not in compute.KINDS or not isinstance(
             pollster.inspector, libvirt_inspector.LibvirtInspector):

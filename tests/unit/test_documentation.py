@@ -288,7 +288,7 @@ class TestLogLines(testtools.TestCase):
     """A log line that a page quotes is one that the plugin can write."""
 
     LEVELS = {'error': 'ERROR', 'warning': 'WARNING', 'info': 'INFO',
-              'log': '(?:INFO|WARNING)'}
+              'log': '(?:INFO|WARNING|ERROR)'}
 
     def _sources(self):
         return [ast.parse(path.read_text())

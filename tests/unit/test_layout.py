@@ -62,7 +62,7 @@ ALLOWED = {
     'monitor': ((), ('model',)),
     'node': (('oslo_config',), ('config', 'host', 'model', 'monitor')),
     'agent': (('ceilometer', 'oslo_config', 'oslo_log'),
-              ('config', 'model', 'monitor', 'node')),
+              ('config', 'model', 'monitor', 'node', 'text')),
     'cli/output': (('cliff', 'wcwidth'), ('model', 'text')),
     'cli/report': (('jinja2',), ('model', 'text')),
     'cli/doctor': (('oslo_config',),
@@ -156,6 +156,26 @@ class TestFolders(testtools.TestCase):
                               capture_output=True, text=True, timeout=120)
         self.assertEqual((0, '', ''),
                          (done.returncode, done.stdout, done.stderr))
+
+
+class TestErrors(testtools.TestCase):
+
+    def test_only_one_place_catches_every_exception(self):
+        """The seam between the agent and the plugin; see agent/hooks.py."""
+        blind = {path: [node.lineno for node in ast.walk(
+                     ast.parse(path.read_text()))
+                        if isinstance(node, ast.ExceptHandler)
+                        and self._names_all(node.type)]
+                 for path in layout.sources()}
+        self.assertEqual({'memstat_pollster/agent/hooks.py': 1}, {
+            name: len(found) for name, found in _told(blind).items()})
+
+    @staticmethod
+    def _names_all(caught):
+        return caught is None or any(
+            isinstance(node, ast.Name)
+            and node.id in ('Exception', 'BaseException')
+            for node in ast.walk(caught))
 
 
 class TestPure(testtools.TestCase):

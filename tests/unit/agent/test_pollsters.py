@@ -31,6 +31,7 @@ from oslo_config import cfg
 import testtools
 import yaml
 
+from memstat_pollster.agent import hooks
 from memstat_pollster.agent import pollsters
 from memstat_pollster.agent import takeover
 from memstat_pollster.host import inspector
@@ -376,12 +377,11 @@ class TestDiscovery(PollsterTest):
             if isinstance(discoverer.found, Exception):
                 raise discoverer.found
             return discoverer.found
+        # MonkeyPatch keeps what another test's watch has left on it.
+        hooks.take_back(discovery.InstanceDiscovery, 'discover')
         self.useFixture(fixtures.MonkeyPatch(
             'ceilometer.compute.discovery.InstanceDiscovery.discover',
             discover))
-        # MonkeyPatch keeps what another test's watch has left on it.
-        vars(discovery.InstanceDiscovery.discover).pop('memstat_pollster',
-                                                       None)
         pollsters.MemoryUtilPollster(self.conf)
         pollsters.StatsAgePollster(self.conf)
         # Its __init__ would make clients of Nova and Glance.

@@ -16,6 +16,7 @@ from ceilometer.polling import plugin_base
 import fixtures
 import testtools
 
+from memstat_pollster.agent import hooks
 from memstat_pollster.agent import takeover
 
 
@@ -47,6 +48,10 @@ def ours(self, manager, cache, resources):
 
 
 class TakeoverTest(testtools.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.useFixture(fixtures.FakeLogger())
+
     def register(self, *found):
         self.useFixture(fixtures.MonkeyPatch(
             'memstat_pollster.config.entrypoints.rivals',
@@ -61,24 +66,66 @@ class TestRivals(TakeoverTest):
         """The agent cannot load it either."""
         first, second = made(), made()
         self.register(first, ImportError('no such module'),
-                      AttributeError('no such class'), ours, second, first)
+                      AttributeError('no such class'),
+                      SyntaxError('no Python'), ours, second, first)
         self.assertEqual([first, second], takeover.rivals('memory.usage'))
+
+
+class Frozen(type):
+    """Classes of another package that cannot be changed."""
+
+    def __setattr__(cls, name, value):
+        raise TypeError('it cannot be changed')
+
+
+class TestAll(TakeoverTest):
+    def test_one_that_cannot_be_changed_leaves_all_as_they_were(self):
+        """The plugin's pollster then leaves the name to them."""
+        class Last(metaclass=Frozen):
+            def setup_environment(self):
+                pass
+
+        class Inherited(made()):
+            pass
+        first, second = made(), Inherited
+        self.register(first, second, Last)
+        pollsters = first(), second()
+        before = dict(vars(first)), dict(vars(second))
+        self.assertRaises(TypeError, takeover.replace, 'memory.usage', ours)
+        self.assertEqual(before, (dict(vars(first)), dict(vars(second))))
+        for pollster in pollsters:
+            self.assertEqual(['theirs'], self.samples(pollster))
+
+    def test_a_second_agent_of_the_process_asks_the_plugin_once(self):
+        calls = []
+
+        def counted(self, manager, cache, resources):
+            calls.append(resources)
+            raise KeyError('x')
+        self.addCleanup(hooks.forget)
+        cls = made()
+        self.register(cls)
+        pollster = cls()
+        for _ in range(2):
+            takeover.replace('memory.usage', counted)
+        self.assertEqual(['theirs'], self.samples(pollster))
+        self.assertEqual([[]], calls)
 
 
 class TestTwo(TakeoverTest):
     """One name, two other packages: one extension has to be left."""
 
-    def test_the_first_that_is_loaded_answers_and_the_others_decline(self):
+    def test_each_that_is_loaded_answers_and_the_others_decline(self):
         classes = made(), made(), made()
         self.register(*classes)
-        second, third = classes[1](), classes[2]()
+        loaded = classes[1](), classes[2]()
         self.assertTrue(takeover.replace('memory.usage', ours))
-        self.assertEqual(['ours'], self.samples(second))
-        self.assertEqual(['theirs'], self.samples(third))
-        classes[1]().setup_environment()
-        for cls in (classes[0], classes[2]):
-            self.assertRaises(plugin_base.ExtensionLoadError,
-                              cls().setup_environment)
+        for pollster in loaded:
+            self.assertEqual(['ours'], self.samples(pollster))
+            # The agent may make it again.
+            type(pollster)().setup_environment()
+        self.assertRaises(plugin_base.ExtensionLoadError,
+                          classes[0]().setup_environment)
 
     def test_where_none_is_loaded_all_decline_and_ours_loads(self):
         classes = made(), made()
