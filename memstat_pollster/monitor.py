@@ -96,8 +96,10 @@ class Monitor:
 
         :param kinds: what is read of each guest beside its memory
         """
+        # Files are read before the lock is taken: whatever they are on can
+        # hang.
+        wanted = self._wanted()
         with self._lock:
-            wanted = self._wanted()
             self._tell_nova(wanted)
             snapshot = self._read(kinds)
             self._tell_error(snapshot)

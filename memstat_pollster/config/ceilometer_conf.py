@@ -13,6 +13,7 @@
 """The agent's configuration, read as the agent reads it."""
 
 import collections.abc
+import glob
 import os
 import pathlib
 
@@ -21,6 +22,8 @@ from oslo_config import cfg
 from memstat_pollster.config import connection_uri
 from memstat_pollster.config import errors
 from memstat_pollster.config import options
+from memstat_pollster.config import plainfile
+from memstat_pollster.config import sourceless
 from memstat_pollster import text
 
 #: The agent's file on every distribution.
@@ -35,12 +38,13 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
         Ceilometer's own files, where they exist
     :param uri: libvirt's URI, where another than the configured one is meant
     :returns: the options, and one message for each of [memstat]'s that cannot
-        be used, whose default is in force instead
+        be used, whose default is in force instead, and for what is not read
     :raises errors.ConfigurationError: naming the file that
         cannot be used
     """
     if not sources:
         _see_that_it_can_be_read(CEILOMETER_CONF)
+    _see_that_they_are_plain(sources)
     try:
         conf = _parsed([word for source in sources for word in source], uri)
         _settings, problems = options.load(conf)
@@ -55,7 +59,9 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
         # ValueError: an option's value that its type does not take.
         raise errors.ConfigurationError(
             f'configuration: {reason(exc)}') from exc
-    return conf, problems
+    unread = sourceless.not_read(conf)
+    return conf, problems if unread is None else (
+        f'configuration: {unread}', *problems)
 
 
 def defaults(uri: str | None = None) -> cfg.ConfigOpts:
@@ -70,7 +76,8 @@ def _parsed(words: collections.abc.Sequence[str], uri: str | None,
             **files: collections.abc.Sequence[str]) -> cfg.ConfigOpts:
     """The options of an agent that is started with these words."""
     conf = cfg.ConfigOpts()
-    conf(words, project='ceilometer', prog='ceilometer-polling', **files)
+    sourceless.parse(conf, words, project='ceilometer',
+                     prog='ceilometer-polling', **files)
     # Registers the option; raises what is wrong with its value.
     connection_uri.of(conf)
     if uri is not None:
@@ -137,18 +144,49 @@ _HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
                 '(root, ceilometer), or name other files with --config-file')
 
 
-def _not_text(sources: collections.abc.Sequence[tuple[str, str]]) -> str:
-    """The file that cannot be decoded; oslo.config does not say which."""
+def _files(sources: collections.abc.Sequence[tuple[str, str]],
+           ) -> list[str]:
+    """The files that oslo.config reads, as far as they can be seen."""
     paths = [path for _option, path in sources] or [
         *cfg.find_config_files('ceilometer', 'ceilometer-polling'),
         *cfg.find_config_dirs('ceilometer', 'ceilometer-polling')]
-    for path in map(pathlib.Path, paths):
-        for file in sorted(path.glob('*.conf')) if path.is_dir() else [path]:
-            try:
-                file.read_text(encoding='utf-8')
-            except UnicodeDecodeError:
-                return str(file)
+    return [file for path in paths for file in (
+        sorted(glob.glob(os.path.join(path, '*.conf')))
+        if os.path.isdir(path) else [path])]
+
+
+def _not_text(sources: collections.abc.Sequence[tuple[str, str]]) -> str:
+    """The file that cannot be decoded; oslo.config does not say which."""
+    for file in _files(sources):
+        try:
+            plainfile.read(file).decode('utf-8')
+        except errors.FileError:
+            continue
+        except UnicodeDecodeError:
+            return file
     return 'a file'
+
+
+def _see_that_they_are_plain(
+        sources: collections.abc.Sequence[tuple[str, str]]) -> None:
+    """oslo.config reads a pipe, a device or a huge file to its end.
+
+    A pipe or /dev/null that is named on the command line is meant.
+
+    :raises errors.ConfigurationError: naming the file
+    """
+    named = {path for _option, path in sources}
+    for file in _files(sources):
+        if file in named and not os.path.isfile(file):
+            continue
+        try:
+            plainfile.read(file)
+        except errors.FileError as exc:
+            if isinstance(exc.__cause__, OSError):
+                # oslo.config says so itself.
+                continue
+            raise errors.ConfigurationError(
+                f'configuration: {file}: {exc}') from exc
 
 
 def _see_that_it_can_be_read(path: str) -> None:

@@ -15,3 +15,7 @@
 
 class ConfigurationError(Exception):
     """It cannot be used; the message names it, and is for an operator."""
+
+
+class FileError(Exception):
+    """A file cannot be read; the message says why, and does not name it."""

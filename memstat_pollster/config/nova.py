@@ -21,6 +21,9 @@ import typing
 
 from oslo_config import cfg
 
+from memstat_pollster.config import errors
+from memstat_pollster.config import plainfile
+from memstat_pollster.config import sourceless
 from memstat_pollster.model import nova_period
 
 GROUP: typing.Final = 'libvirt'
@@ -59,7 +62,7 @@ def read(files: collections.abc.Sequence[str]) -> nova_period.Wanted:
         value, problem = _read_one(path)
         if problem:
             problems.append(problem)
-        elif value is not None:
+        if value is not None:
             period, source = value, path
     if not seen:
         problems.append('there is no ' + ' and no '.join(files) if files else
@@ -92,10 +95,15 @@ def _read_one(path: str) -> tuple[int | None, str | None]:
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.IntOpt(NAME), group=GROUP)
     try:
-        conf([], project='nova', prog='nova-compute',
-             default_config_files=[path], default_config_dirs=[],
-             use_env=False)
-        return conf[GROUP][NAME], None
+        plainfile.read(path)
+        sourceless.parse(
+            conf, [], project='nova', prog='nova-compute',
+            default_config_files=[path], default_config_dirs=[],
+            use_env=False)
+        unread = sourceless.not_read(conf)
+        return conf[GROUP][NAME], f'{path}: {unread}' if unread else None
+    except errors.FileError as exc:
+        return None, f'{path} cannot be read: {exc}'
     except cfg.ConfigFilesPermissionDeniedError:
         return None, f'{path} cannot be read: Permission denied'
     except cfg.ConfigFileValueError as exc:
@@ -113,16 +121,17 @@ class Watcher:
 
     def __init__(self, files: collections.abc.Sequence[str]) -> None:
         self._files = tuple(files)
-        self._signature: object = None
-        self._wanted = nova_period.Wanted(nova_period.DEFAULT_PERIOD_S)
+        # Both at once, without a lock: of two threads that read each goes on
+        # with what it has read.
+        self._known: tuple[object, nova_period.Wanted] | None = None
 
     def get(self) -> nova_period.Wanted:
         """The option as the files say it now."""
+        known = self._known
         signature = tuple(map(_fingerprint, _with_directories(self._files)))
-        if signature != self._signature:
-            self._signature = signature
-            self._wanted = read(self._files)
-        return self._wanted
+        if known is None or known[0] != signature:
+            known = self._known = signature, read(self._files)
+        return known[1]
 
 
 def _fingerprint(path: str) -> tuple[object, ...]:

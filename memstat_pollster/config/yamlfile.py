@@ -18,6 +18,7 @@ import typing
 import yaml
 
 from memstat_pollster.config import errors
+from memstat_pollster.config import plainfile
 
 #: Ceilometer's own files have up to 30 kB; a MiB takes seconds to parse.
 MOST_BYTES: typing.Final = 2**20
@@ -37,15 +38,9 @@ def read(path: pathlib.Path, pipe: bool = False) -> typing.Any:
         it cannot be read or is no YAML
     """
     try:
-        if path.exists() and not (pipe or path.is_file() or path.is_dir()):
-            raise errors.ConfigurationError(f'{path}: it is no regular file')
-        with path.open('rb') as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as exc:
-        raise errors.ConfigurationError(f'{path}: {exc.strerror}') from exc
-    if len(content) > MOST_BYTES:
-        raise errors.ConfigurationError(
-            f'{path}: it has more than {MOST_BYTES} bytes')
+        content = plainfile.read(path, MOST_BYTES, any_kind=pipe)
+    except errors.FileError as exc:
+        raise errors.ConfigurationError(f'{path}: {exc}') from exc
     try:
         return yaml.safe_load(content.decode('utf-8'))
     except _ERRORS as exc:

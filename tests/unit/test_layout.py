@@ -178,6 +178,30 @@ class TestErrors(testtools.TestCase):
             for node in ast.walk(caught))
 
 
+class TestFiles(testtools.TestCase):
+
+    #: Each with what it opens.
+    OPENERS = {
+        'cli/application.py': 'standard streams',
+        'cli/output/files.py': 'what the operator has named, to write it',
+        'config/plainfile.py': 'files of others',
+        'host/processes.py': "QEMU's of /proc",
+    }
+
+    def test_files_of_others_are_read_in_one_place(self):
+        """Others would wait for a pipe, or read a device without end."""
+        names = {'open', 'fdopen', 'read_text', 'read_bytes'}
+        found = {str(path.relative_to(ROOT / PACKAGE))
+                 for path in layout.sources()
+                 for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.Call) and (
+                     getattr(node.func, 'attr', None) in names
+                     and getattr(getattr(node.func, 'value', None), 'id', None)
+                     != 'libvirt'
+                     or getattr(node.func, 'id', None) == 'open')}
+        self.assertEqual(set(self.OPENERS), found)
+
+
 class TestPure(testtools.TestCase):
     """Time and thresholds are arguments; files and sockets are elsewhere."""
 

@@ -11,6 +11,7 @@
 # under the License.
 
 import logging
+import threading
 
 import fixtures
 import libvirt
@@ -381,6 +382,23 @@ class TestThreads(MonitorTest):
             return read()
         self.source.read = hold
         gate.check_alone(self, self.monitor.cycle, 'cycle')
+
+    def test_a_file_that_hangs_keeps_nobody_from_the_lock(self):
+        """One of Nova's may be on storage that does not answer."""
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.source = Source(web)
+        gate, here = threads.Gate(), threading.current_thread()
+
+        def wanted():
+            if threading.current_thread() is not here:
+                gate()
+            return self.wanted
+        self.monitor = monitor.Monitor(
+            self.source, facts.Thresholds(stale_after_periods=3,
+                                          boot_grace_s=120.0), wanted)
+        other = gate.held(self, self.monitor.cycle)
+        self.assertEqual([web.uuid], list(self.cycle().guests))
+        gate.release(self, other)
 
 
 class TestWhatIsSaid(MonitorTest):

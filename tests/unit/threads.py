@@ -34,6 +34,20 @@ class Gate:
         self._entered.set()
         assert self._open.wait(60), 'the gate was never opened'
 
+    def held(self, test, work):
+        """A thread that does the work and is at the gate now."""
+        test.addCleanup(self._open.set)
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert self._entered.wait(60), 'it does not come by'
+        return thread
+
+    def release(self, test, thread):
+        """Open the gate, and wait until the thread has done its work."""
+        self._open.set()
+        thread.join(60)
+        test.assertFalse(thread.is_alive())
+
     def check_alone(self, test, work, function):
         """A second thread waits at a lock while the first is at the gate.
 

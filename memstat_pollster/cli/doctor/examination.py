@@ -33,6 +33,7 @@ from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import entrypoints
 from memstat_pollster.config import errors
 from memstat_pollster.config import options
+from memstat_pollster.config import sourceless
 from memstat_pollster.config import yamlfile
 from memstat_pollster.gnocchi import definitions
 from memstat_pollster.gnocchi import publisher
@@ -152,6 +153,12 @@ class Examination:
                 'there is no ceilometer.conf on this machine: the defaults '
                 'are in force',
                 'where it is kept elsewhere, name it with --config-file')]
+        unread = sourceless.not_read(conf)
+        if unread is not None:
+            return conf, [Check(
+                'configuration', Grade.WARNING, f'{checks.listed(names)} can '
+                f'be used, but {unread}',
+                'name a file with the same options by --config-file')]
         return conf, [Check('configuration', Grade.OK,
                                    f'{checks.listed(names)} can be used')]
 

@@ -28,6 +28,7 @@ from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import errors
 from tests.unit import commands
 from tests.unit import fakes
+from tests.unit import servers
 
 NOBODY = 65534
 
@@ -195,6 +196,44 @@ class TestConfiguration(commands.CommandTest):
         self.assertEqual(
             'memstat-pollster: configuration: option libvirt_uri: no such '
             'option nothing in group [DEFAULT]\n', self.fails())
+
+    def test_a_file_that_would_hold_the_command_up(self):
+        directory = self.etc / 'conf.d'
+        directory.mkdir()
+        os.mkfifo(directory / '1.conf')
+        huge = self.etc / 'huge.conf'
+        with huge.open('wb') as file:
+            file.truncate(2**40)
+        for source, file, why in (
+                ('--config-dir', directory, 'it is no regular file'),
+                ('--config-file', huge, 'it has more than 4194304 bytes')):
+            error = self.assertRaises(
+                errors.ConfigurationError, ceilometer_conf.load,
+                [(source, str(file))])
+            self.assertIn(why, str(error))
+            self.assertIn(f'configuration: {file}', str(error))
+
+    def test_a_pipe_that_is_named_is_read(self):
+        """As a shell makes one of <(command)."""
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        os.write(write, b'[memstat]\nread_timeout = 7\n')
+        os.close(write)
+        conf, _problems = ceilometer_conf.load(
+            [('--config-file', f'/dev/fd/{read}')])
+        self.assertEqual(7, conf.memstat.read_timeout)
+
+    def test_other_sources_are_named_and_not_asked(self):
+        server = self.useFixture(servers.Http(lambda request: (200, b'')))
+        with self.conf.open('a') as file:
+            file.write('[DEFAULT]\nconfig_source = far\n[far]\n'
+                       f'driver = remote_file\nuri = {server.url}\n')
+        _conf, problems = ceilometer_conf.load(
+            [('--config-file', str(self.conf))])
+        self.assertEqual(
+            ('configuration: options of other sources '
+             '([DEFAULT]config_source = far) are not read',), problems)
+        self.assertEqual([], server.requests)
 
     def test_ceilometers_own_files(self):
         """Where no file is named: those that the agent finds."""

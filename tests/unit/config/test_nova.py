@@ -13,6 +13,7 @@
 
 import os
 import pathlib
+import socket
 
 import fixtures
 from oslo_config import cfg
@@ -20,6 +21,7 @@ import testtools
 
 from memstat_pollster.config import nova
 from memstat_pollster.model import nova_period
+from tests.unit import servers
 
 NOBODY = 65534
 
@@ -197,6 +199,44 @@ class TestRead(_Case):
              f'{self.compute_conf} cannot be read'],
             [problem.partition(': ')[0]
              for problem in nova.read(self.files).problems])
+
+    def test_a_file_that_would_hold_the_agent_up(self):
+        os.mkfifo(self.nova_conf)
+        self._assert_default_because(
+            f'{self.nova_conf} cannot be read: it is no regular file')
+        self.nova_conf.unlink()
+        self.nova_conf.symlink_to('/dev/zero')
+        self._assert_default_because(
+            f'{self.nova_conf} cannot be read: it is no regular file')
+        self.nova_conf.unlink()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(self.nova_conf))
+            self._assert_default_because(
+                f'{self.nova_conf} cannot be read: it is no regular file')
+        self.nova_conf.unlink()
+        with self.nova_conf.open('wb') as file:
+            file.truncate(2**40)
+        self._assert_default_because(
+            f'{self.nova_conf} cannot be read: it has more than 4194304 bytes')
+
+    def test_a_pipe_among_the_files_of_a_directory(self):
+        self._write('nova.conf', _option(7))
+        directory = self.etc / 'nova.conf.d'
+        directory.mkdir()
+        os.mkfifo(directory / '10.conf')
+        self._assert_period_though(
+            7, f'{directory}/10.conf cannot be read: it is no regular file')
+
+    def test_other_sources_are_named_and_not_asked(self):
+        """oslo.config would read the URL, and wait for it without end."""
+        server = self.useFixture(servers.Http(lambda request: (200, b'')))
+        self._write('nova.conf', f'[DEFAULT]\nconfig_source = far, away\n'
+                    f'[far]\ndriver = remote_file\nuri = {server.url}\n'
+                    f'{_option(7)}')
+        self._assert_period_though(
+            7, f'{self.nova_conf}: options of other sources '
+            f'([DEFAULT]config_source = far, away) are not read')
+        self.assertEqual([], server.requests)
 
     def test_the_agents_own_environment_is_not_novas(self):
         """oslo.config takes options from the environment, and would here."""

@@ -162,6 +162,16 @@ class TestNova(DoctorTest):
 
 class TestConfiguration(DoctorTest):
 
+    def test_other_sources_of_options_are_not_read(self):
+        self.conf.write_text('[DEFAULT]\nconfig_source = far\n'
+                             + self.conf.read_text())
+        status, found = self.doctor()
+        self.assertEqual(
+            (1, ('warning', f'{self.conf} can be used, but options of other '
+                 'sources ([DEFAULT]config_source = far) are not read',
+                 'name a file with the same options by --config-file')),
+            (status, found['configuration']))
+
     def test_broken(self):
         self.conf.write_text('[DEFAULT\n')
         _status, found = self.doctor()
