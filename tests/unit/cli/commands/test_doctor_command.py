@@ -166,11 +166,13 @@ class TestConfiguration(DoctorTest):
         self.conf.write_text('[DEFAULT]\nconfig_source = far\n'
                              + self.conf.read_text())
         status, found = self.doctor()
+        level, finding, remedy = found['configuration']
+        files, _, rest = finding.partition(' can be used, but ')
         self.assertEqual(
-            (1, ('warning', f'{self.conf} can be used, but options of other '
-                 'sources ([DEFAULT]config_source = far) are not read',
-                 'name a file with the same options by --config-file')),
-            (status, found['configuration']))
+            (1, 'warning', str(self.conf), 'options of other sources '
+             '([DEFAULT]config_source = far) are not read',
+             'name a file with the same options by --config-file'),
+            (status, level, files.partition(',')[0], rest, remedy))
 
     def test_broken(self):
         self.conf.write_text('[DEFAULT\n')
