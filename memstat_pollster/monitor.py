@@ -88,7 +88,7 @@ class Monitor:
         self._domains: dict[str, domain_xml.Domain] = {}
         self._names: dict[str, str | None] = {}
         self._troubled: dict[str, str] = {}
-        self._nova_problems: tuple[str, ...] = ()
+        self._nova_told: nova_period.Wanted | None = None
         self._error: str | None = None
 
     def cycle(self, kinds: compute.Kinds = frozenset()) -> judged.Cycle:
@@ -282,9 +282,9 @@ class Monitor:
                 del book[uuid]
 
     def _tell_nova(self, wanted: nova_period.Wanted) -> None:
-        if wanted.problems == self._nova_problems:
+        before, self._nova_told = self._nova_told, wanted
+        if wanted == before or before is None and not wanted.problems:
             return
-        self._nova_problems = wanted.problems
         for problem in wanted.problems:
             LOG.warning("Nova's mem_stats_period_seconds is taken to be %d s, "
                         'because %s (option [memstat]nova_config_files)',
@@ -306,8 +306,11 @@ class Monitor:
                       wanted: nova_period.Wanted) -> None:
         news: dict[status.Status, list[judged.Guest]] = {}
         for guest in guests:
-            if self._journal.is_news(guest.uuid, guest.verdict.status):
-                news.setdefault(guest.verdict.status, []).append(guest)
+            now = guest.verdict.status
+            # Whatever of it changes, the last line about the guest is untrue.
+            said = status.is_excused(now, wanted.period_s), guest.remedy
+            if self._journal.is_news(guest.uuid, now, said):
+                news.setdefault(now, []).append(guest)
         for now, changed in sorted(news.items()):
             level = _level(now, wanted)
             if len(changed) >= SUMMARISE_FROM:

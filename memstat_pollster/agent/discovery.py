@@ -36,43 +36,52 @@ NOVA_CLIENTS: typing.Final = ('keystoneauth1', 'novaclient')
 
 
 class Watch:
-    """What one agent's discovery comes to, and what of that has been told."""
+    """What one agent's discovery comes to, and what of that has been told.
+
+    For any number of threads: an agent has one for each polling interval.
+    """
 
     def __init__(self, source: monitor.Monitor) -> None:
         self._monitor = source
+        #: Held for all that follows.
+        self._lock = threading.Lock()
         # Held for a second cycle: a guest may start after discovery.
         self._undiscovered = journal.Journal(False, quiet=(), immediate=())
-        self._incomplete: set[str] = set()
-        self._lock = threading.Lock()
+        #: By UUID, why it was said to be incomplete.
+        self._incomplete: dict[str, str] = {}
         self._discovered: set[str] = set()
-        self._failing = False
+        #: Each way in which discovery has failed since it last did not.
+        self._failing: set[str] = set()
         self._empty = 0
 
     def see(self, conf: cfg.ConfigOpts,
-                      found: collections.abc.Collection[typing.Any],
-                      error: Exception | None) -> None:
+            found: collections.abc.Collection[typing.Any],
+            error: Exception | None) -> None:
         """Take in what a discovery came to; say it if that means no meters.
 
         The agent repeats a discovery that fails for each of its pollsters,
-        and does not call them: this is told once, until discovery recovers.
+        and does not call them: each kind of failure is told once, until
+        discovery recovers.
         """
+        failure = type(error).__name__ if error is not None else ''
         with self._lock:
             self._discovered = {instance.id for instance in found}
             if found:
                 if self._failing:
                     LOG.info("Ceilometer's discovery returns guests again")
-                self._failing, self._empty = False, 0
+                self._failing.clear()
+                self._empty = 0
                 return
-            if self._failing:
+            if failure in self._failing:
                 return
             guests = [guest for guest in self._monitor.cycle().guests.values()
                       if guest.display_name is not None]
             # One that returns nothing may be right: a guest that has been
             # started meanwhile is found by the next.
-            self._empty = self._empty + 1 if guests else 0
-            if not guests or error is None and self._empty < 2:
+            self._empty = self._empty + 1 if guests and not failure else 0
+            if not guests or not failure and self._empty < 2:
                 return
-            self._failing = True
+            self._failing.add(failure)
             LOG.error("None of the %d guests of this node is metered: "
                       "Ceilometer's discovery (%s) %s", len(guests),
                       conf.compute.instance_discovery_method,
@@ -83,23 +92,29 @@ class Watch:
         """Name, once, each guest of the node that discovery leaves out."""
         if cycle.error is not None:
             return
-        for guest in cycle.guests.values():
-            # Where agents share the guests, the others' are discovered, too.
-            missing = guest.uuid not in discovered | self._discovered
-            if self._undiscovered.is_news(guest.uuid, missing) and missing:
-                LOG.info('Guest %s is on this node, but is not metered: '
-                         "Ceilometer's discovery does not return it%s", guest,
-                         '' if guest.display_name else ' (its libvirt '
-                         "metadata has no part of Nova's)")
-        self._undiscovered.retain(cycle.guests)
-        self._incomplete.intersection_update(cycle.guests)
+        with self._lock:
+            for guest in cycle.guests.values():
+                # Where agents share the guests, the others' are discovered,
+                # too.
+                missing = guest.uuid not in discovered | self._discovered
+                foreign = guest.display_name is None
+                if self._undiscovered.is_news(guest.uuid, missing,
+                                              foreign) and missing:
+                    LOG.info('Guest %s is on this node, but is not metered: '
+                             "Ceilometer's discovery does not return it%s",
+                             guest, ' (its libvirt metadata has no part of '
+                             "Nova's)" if foreign else '')
+            self._undiscovered.retain(cycle.guests)
+            for uuid in self._incomplete.keys() - cycle.guests.keys():
+                del self._incomplete[uuid]
 
     def tell_incomplete(self, guest: judged.Guest, why: Exception) -> None:
         """Name, once, a guest that discovery did not describe whole."""
-        if guest.uuid not in self._incomplete:
-            self._incomplete.add(guest.uuid)
-            LOG.warning('Guest %s is not metered, because what discovery '
-                        'says of it is incomplete: %r', guest, why)
+        with self._lock:
+            if self._incomplete.get(guest.uuid) != repr(why):
+                self._incomplete[guest.uuid] = repr(why)
+                LOG.warning('Guest %s is not metered, because what discovery '
+                            'says of it is incomplete: %r', guest, why)
 
 
 def _why_nothing(conf: cfg.ConfigOpts,

@@ -23,6 +23,9 @@ LINES_IN_A_ROW: typing.Final = 20
 
 READINGS_A_LINE: typing.Final = 60
 
+#: A verdict, and what else was said.
+_Told = tuple[typing.Hashable, typing.Hashable]
+
 
 class Journal:
     """Which verdict on which guest the operator has been told.
@@ -35,6 +38,8 @@ class Journal:
     has been told LINES_IN_A_ROW times is told again when READINGS_A_LINE
     more readings have gone by, if it still is not what was told last.
 
+    Not for two threads at once: whoever owns it has a lock.
+
     :param normal: what a guest counts as until something else is told
     :param quiet: verdicts that are never told
     :param immediate: verdicts that are told at the first reading
@@ -46,8 +51,8 @@ class Journal:
         self._normal = normal
         self._quiet = frozenset(quiet)
         self._immediate = frozenset(immediate)
-        self._told: dict[str, typing.Hashable] = {}
-        self._candidates: dict[str, typing.Hashable] = {}
+        self._told: dict[str, _Told] = {}
+        self._candidates: dict[str, _Told] = {}
         #: Readings until all lines about a guest have been made up for.
         self._debts: dict[str, int] = {}
 
@@ -55,30 +60,38 @@ class Journal:
         return len(self._told.keys() | self._candidates.keys()
                    | self._debts.keys())
 
-    def is_news(self, uuid: str, verdict: typing.Hashable) -> bool:
-        """Take in one verdict; True when it has to be told now."""
+    def is_news(self, uuid: str, verdict: typing.Hashable,
+                said: typing.Hashable = None) -> bool:
+        """Take in one verdict; True when it has to be told now.
+
+        :param said: what else is told with the verdict, and makes it news
+            when that changes; nothing in it may change by itself, as an age
+            does.  Of the normal verdict it does not count
+        """
         debt = self._debts.pop(uuid, 0) - 1
         if debt > 0:
             self._debts[uuid] = debt
         if verdict in self._quiet:
             return False
-        told = self._told.get(uuid, self._normal)
-        if verdict == told:
+        normal: _Told = self._normal, None
+        now = normal if verdict == self._normal else (verdict, said)
+        told = self._told.get(uuid, normal)
+        if now == told:
             self._candidates.pop(uuid, None)
             return False
-        at_once = verdict in self._immediate and told == self._normal
-        if not at_once and self._candidates.get(uuid) != verdict:
-            self._candidates[uuid] = verdict
+        at_once = verdict in self._immediate and told == normal
+        if not at_once and self._candidates.get(uuid) != now:
+            self._candidates[uuid] = now
             return False
         debt = max(debt, 0) + READINGS_A_LINE
         if debt > LINES_IN_A_ROW * READINGS_A_LINE:
             return False
         self._debts[uuid] = debt
         self._candidates.pop(uuid, None)
-        if verdict == self._normal:
+        if now == normal:
             del self._told[uuid]
         else:
-            self._told[uuid] = verdict
+            self._told[uuid] = now
         return True
 
     def retain(self, uuids: typing.Collection[str]) -> None:

@@ -470,6 +470,41 @@ class TestWhatIsSaid(MonitorTest):
             f"0 on this host: set it, restart nova-compute and hard reboot "
             f"the guest"], self.said())
 
+    def test_novas_option_that_is_set_while_the_agent_runs(self):
+        """The last line about a guest is true, whichever way it goes."""
+        web = fakes.Domain(1, {'state.state': 1, 'balloon.rss': 5,
+                               'balloon.maximum': 7}, model='none')
+        self.make(web)
+        about = (f'Memory statistics of web / instance-00000001 ({web.uuid}): '
+                 f"no_device: its live XML has <memballoon model='none'/>. "
+                 f'Remedy: ')
+        off = (f"INFO {about}Nova's [libvirt]mem_stats_period_seconds is not "
+               f'above 0 on this host: set it, restart nova-compute and hard '
+               f'reboot the guest')
+        on = (f'WARNING {about}hard reboot the guest, so that Nova writes its '
+              f'XML anew with a balloon device')
+        for period_s, line in ((0, off), (10, on), (0, off)):
+            self.wanted = nova_period.Wanted(period_s)
+            for _ in range(3):
+                self.cycle()
+            self.assertEqual([line], [
+                each for each in self.said() if 'Memory' in each])
+        for _ in range(100):
+            self.cycle()
+        self.assertEqual([], self.said())
+
+    def test_a_period_that_the_remedy_names(self):
+        """What was told to be set is not what Nova would set any more."""
+        mute = fakes.Domain(1, fakes.healthy(EPOCH), period=None)
+        self.make(mute)
+        for period_s in (10, 20):
+            self.wanted = nova_period.Wanted(period_s)
+            for _ in range(3):
+                self.cycle()
+            self.assertEqual(
+                [f'--period {period_s} ' in line for line in self.said()
+                 if 'Memory' in line], [True])
+
     def test_a_fleet_that_falls_over_together_makes_one_line(self):
         fleet = [fakes.Domain(n, fakes.healthy(EPOCH + 299))
                  for n in range(1, 41)]
@@ -538,6 +573,27 @@ class TestWhatIsSaid(MonitorTest):
         self.cycle()
         self.assertEqual(["INFO Nova's mem_stats_period_seconds is 30 s"],
                          self.said())
+
+    def test_novas_option_is_said_whenever_it_changes(self):
+        """With a problem or without."""
+        self.make()
+        problem = '/etc/nova/nova.conf: it is broken'
+        for wanted, line in (
+                (nova_period.Wanted(10), None),
+                (nova_period.Wanted(0),
+                 "INFO Nova's mem_stats_period_seconds is 0 s"),
+                (nova_period.Wanted(0, (problem,)),
+                 "WARNING Nova's mem_stats_period_seconds is taken to be 0 s, "
+                 f'because {problem} (option [memstat]nova_config_files)'),
+                (nova_period.Wanted(30, (problem,)),
+                 "WARNING Nova's mem_stats_period_seconds is taken to be 30 "
+                 f's, because {problem} (option [memstat]nova_config_files)'),
+                (nova_period.Wanted(30),
+                 "INFO Nova's mem_stats_period_seconds is 30 s")):
+            self.wanted = wanted
+            for _ in range(2):
+                self.cycle()
+            self.assertEqual([line] if line else [], self.said())
 
     def test_a_hostile_name_makes_one_harmless_line(self):
         web = fakes.Domain(1, fakes.healthy(EPOCH), period=None,

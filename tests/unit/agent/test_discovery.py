@@ -12,6 +12,7 @@
 
 """What is told of discovery, by cycles written by hand."""
 
+import dataclasses
 import logging
 
 import fixtures
@@ -72,6 +73,30 @@ class TestWatch(testtools.TestCase):
         self.monitor.before = gate
         gate.check_alone(self, lambda: self.watch.see(None, [], None), 'see')
 
+    def test_two_tasks_at_once_name_guests_one_after_the_other(self):
+        """Each would forget a guest that the other has forgotten."""
+        gate, retain = threads.Gate(), self.watch._undiscovered.retain
+
+        def hold(uuids):
+            gate()
+            retain(uuids)
+        self.watch._undiscovered.retain = hold
+        gate.check_alone(
+            self, lambda: self.watch.tell_undiscovered(cycle(1), set()),
+            'tell_undiscovered')
+
+    def test_so_they_do_with_what_is_incomplete(self):
+        gate = threads.Gate()
+
+        class Why(Exception):
+            def __repr__(self):
+                gate()
+                return 'Why()'
+        gate.check_alone(
+            self, lambda: self.watch.tell_incomplete(guest(1), Why()),
+            'tell_incomplete')
+        self.assertEqual(1, self.logger.output.count('is incomplete: Why()'))
+
     def test_nothing_is_told_while_libvirt_is_down(self):
         for _ in range(3):
             self.watch.tell_undiscovered(cycle(1, error='down'), set())
@@ -91,6 +116,26 @@ class TestWatch(testtools.TestCase):
         for _ in range(2):
             self.watch.tell_undiscovered(cycle(1), set())
         self.assertEqual([2, 0], self.named())
+
+    def test_a_guest_that_becomes_novas_is_named_again(self):
+        """What was said of it is not true any more."""
+        foreign = dataclasses.replace(guest(1), display_name=None)
+        for found in (foreign, guest(1)):
+            for _ in range(3):
+                self.watch.tell_undiscovered(judged.Cycle(
+                    7.0, {found.uuid: found}), set())
+        self.assertEqual(
+            [True, False],
+            ["no part of Nova's" in line
+             for line in self.logger.output.splitlines()])
+
+    def test_another_reason_why_a_guest_is_incomplete_is_told(self):
+        for name in ('flavor', 'flavor', 'image', 'image'):
+            self.watch.tell_incomplete(guest(1), KeyError(name))
+        self.assertEqual(
+            ["KeyError('flavor')", "KeyError('image')"],
+            [line.rpartition(': ')[2]
+             for line in self.logger.output.splitlines()])
 
     def test_an_incomplete_guest_that_left_is_named_again(self):
         def told():

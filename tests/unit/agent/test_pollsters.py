@@ -429,6 +429,16 @@ class TestDiscovery(PollsterTest):
         self.assertEqual([], self.discover([instance(1)]))
         self.assertEqual(1, len(self.discover(failure)))
 
+    def test_another_kind_of_failure_is_told_once_too(self):
+        self.serve(fakes.Domain(1, now_record()))
+        nova = exceptions.MissingAuthPlugin('nobody to ask')
+        for _ in range(2):
+            told = [len(self.discover(failure)) for failure in (
+                nova, KeyError('name'), nova, KeyError('name'), [], [])]
+            # Of nothing that is returned only the second time counts.
+            self.assertEqual([1, 1, 0, 0, 0, 1], told)
+            self.assertEqual([self.AGAIN], self.discover([instance(1)]))
+
     def test_nova_is_asked_for_every_guest(self):
         self.serve(fakes.Domain(1, now_record()))
         self.fetch_extra_metadata(True)

@@ -54,3 +54,33 @@ class TestDebt(testtools.TestCase):
         for _ in range(2 * journal.READINGS_A_LINE):
             told.is_news('web', 'well')
         self.assertEqual(0, len(told))
+
+
+class TestSaid(testtools.TestCase):
+    """What else was said with a verdict."""
+
+    def setUp(self):
+        super().setUp()
+        self.journal = journal.Journal('well', quiet=('away',),
+                                       immediate=('dead',))
+
+    def news(self, *said):
+        return [self.journal.is_news('web', *each) for each in said]
+
+    def test_another_thing_that_is_said_is_news_when_it_has_held(self):
+        self.assertEqual([False, True, False, False, True, False], self.news(
+            ('sick', 'a'), ('sick', 'a'), ('sick', 'a'),
+            ('sick', 'b'), ('sick', 'b'), ('sick', 'b')))
+
+    def test_what_flickers_is_no_news(self):
+        self.assertEqual([False, True] + [False] * 4, self.news(
+            *[('sick', 'a')] * 2, *[('sick', 'b'), ('sick', 'a')] * 2))
+
+    def test_of_the_normal_and_of_a_quiet_verdict_it_does_not_count(self):
+        self.assertEqual([False] * 4, self.news(
+            ('well', 'a'), ('well', 'b'), ('away', 'a'), ('away', 'b')))
+        self.assertEqual(0, len(self.journal))
+
+    def test_what_is_told_at_once_is_so_only_the_first_time(self):
+        self.assertEqual([True, False, True], self.news(
+            ('dead', 'a'), ('dead', 'b'), ('dead', 'b')))
