@@ -289,8 +289,7 @@ class ReplacedTest(test_serving.ServingTest):
 
     def inspect_instance(self, instance, duration=None):
         test_serving.Stock.inspect_instance(self.stock, instance)
-        return virt_inspector.InstanceStats(
-            cpu_time=77, power_state=1, memory_usage=31)
+        return virt_inspector.InstanceStats(cpu_time=77, memory_usage=31)
 
 
 class TestSamples(ReplacedTest):
