@@ -22,6 +22,7 @@ from memstat_pollster.config import connection_uri
 from memstat_pollster.config import nova
 from memstat_pollster.config import options
 from memstat_pollster.host import inspector
+from memstat_pollster.host import roster
 from memstat_pollster.model import facts
 from memstat_pollster import monitor
 
@@ -32,6 +33,11 @@ def make_inspector(conf: cfg.ConfigOpts) -> inspector.Inspector:
     return inspector.Inspector(connection_uri.of(conf),
                                timeout_s=settings.read_timeout,
                                max_stuck=settings.max_stuck_reads)
+
+
+def make_roster(source: inspector.Inspector) -> roster.Roster:
+    """What stands for libvirt where Ceilometer's discovery asks it."""
+    return roster.Roster(source)
 
 
 def make_monitor(conf: cfg.ConfigOpts,

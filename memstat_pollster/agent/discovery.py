@@ -10,10 +10,15 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""A watch over Ceilometer's discovery: it says why guests are not metered.
+"""A watch over Ceilometer's discovery, and what it asks libvirt.
 
-Discovery is only watched: the agent calls no pollster in a cycle for which
-there are no guests, so a pollster cannot tell that discovery fails.
+The watch says why guests are not metered: the agent calls no pollster in a
+cycle for which there are no guests, so a pollster cannot tell that discovery
+fails.
+
+Discovery by libvirt's metadata asks for the XML of every guest.  On libvirt 11
+and later that waits 30 s for each guest that a call is stuck at, and all
+pollsters with it: so it looks through guests that the plugin has read.
 """
 
 import collections.abc
@@ -27,6 +32,7 @@ from oslo_log import log
 from memstat_pollster.agent import hooks
 from memstat_pollster.model import journal
 from memstat_pollster.model import judged
+from memstat_pollster.model import observation
 from memstat_pollster import monitor
 
 LOG = log.getLogger(__name__)
@@ -184,9 +190,41 @@ def watch(see: See) -> None:
     hooks.watch(discovery.InstanceDiscovery, 'discover', _PART, seen)
 
 
+Connect = collections.abc.Callable[[typing.Any, cfg.ConfigOpts], typing.Any]
+
+_LIBVIRT: typing.Final = 'discover_libvirt_polling'
+
+_GUARD: typing.Final = hooks.Part(
+    "read libvirt for Ceilometer's discovery",
+    'It asks libvirt itself, and a QEMU that does not answer can hold up '
+    'all pollsters')
+
+
+def guard(connect: Connect) -> None:
+    """Let discovery by libvirt's metadata look through what ``connect`` gives.
+
+    What it makes of that, Nova's answers included, stays its own.
+
+    :param connect: gives what stands for the connection to libvirt, by the
+        agent's manager and configuration
+    """
+    def another(discoverer: typing.Any, manager: typing.Any,
+                *_: typing.Any, **__: typing.Any) -> typing.Any:
+        kind = type(discoverer)
+        found = object.__new__(type(kind.__name__, (kind,), {
+            'connection': connect(manager, discoverer.conf)}))
+        # Its caches and its client of Nova are those of the other.
+        found.__dict__ = discoverer.__dict__
+        return found
+
+    hooks.on_another(discovery.InstanceDiscovery, _LIBVIRT, _GUARD, another,
+                     passing=(observation.ReadFailed,))
+
+
 def stop() -> None:
     """Leave Ceilometer's discovery as it was."""
     hooks.take_back(discovery.InstanceDiscovery, 'discover')
+    hooks.take_back(discovery.InstanceDiscovery, _LIBVIRT)
 
 
 def _instances(found: object) -> collections.abc.Collection[typing.Any]:

@@ -200,6 +200,27 @@ def watch(owner: type, name: str, part: Part, see: Function) -> None:
     _put(owner, name, part, make)
 
 
+def on_another(owner: type, name: str, part: Part, another: Function, *,
+               passing: tuple[type[Exception], ...] = ()) -> None:
+    """Call a method of the agent's on another object than its own.
+
+    See :func:`ask_first` for the rest.
+
+    :param another: makes that object from what the method was called with;
+        its None stands for the object itself
+    :param passing: see :func:`attempt`
+    """
+    def make(original: Function) -> Function:
+        @functools.wraps(original)
+        def call(self: typing.Any, *args: typing.Any,
+                 **kwargs: typing.Any) -> typing.Any:
+            other = attempt(part, lambda: another(self, *args, **kwargs),
+                            passing=passing)
+            return original(self if other is None else other, *args, **kwargs)
+        return marked(call, original)
+    _put(owner, name, part, make)
+
+
 def _put(owner: type, name: str, part: Part,
          make: collections.abc.Callable[[Function], Function]) -> None:
     def put() -> None:

@@ -50,6 +50,10 @@ def _see(manager: typing.Any, conf: cfg.ConfigOpts,
     shared.agent_of(manager, conf).discovery.see(conf, found, error)
 
 
+def _connect(manager: typing.Any, conf: cfg.ConfigOpts) -> typing.Any:
+    return shared.agent_of(manager, conf).roster.connection()
+
+
 class _Pollster(plugin_base.PollsterBase):
     """A pollster of one meter; all of them share one reading a cycle."""
 
@@ -82,6 +86,7 @@ class _Pollster(plugin_base.PollsterBase):
         for problem in problems:
             _say_once(problem)
         discovery.watch(_see)
+        discovery.guard(_connect)
         if settings.serve_compute:
             serving.serve()
         else:

@@ -29,7 +29,9 @@ class Agent:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self.conf = conf
-        self.monitor = node.make_monitor(conf)
+        source = node.make_inspector(conf)
+        self.monitor = node.make_monitor(conf, source)
+        self.roster = node.make_roster(source)
         self.known_devices = devices.Known(self.monitor)
         #: What cycles that began with a pollster went on to ask for.
         self.usual: dict[str, compute.Kinds] = {}

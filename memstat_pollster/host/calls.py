@@ -13,6 +13,7 @@
 """What is asked of libvirt: each a function of a connection."""
 
 import collections.abc
+import dataclasses
 import threading
 import time
 import typing
@@ -212,6 +213,92 @@ def nova_metadata(uuids: collections.abc.Collection[str],
                         raise
         return found
     return work
+
+
+Run = tuple[str, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Description:
+    """What libvirt says of a guest without asking it.
+
+    :ivar state: libvirt's state and reason
+    :ivar metadata: Nova's part of its metadata, or why there is none, by
+        namespace, of the newest that it has
+    :ivar is_held: a job has held it for longer than a reading takes
+    """
+
+    uuid: str
+    domain_id: int
+    name: str
+    state: tuple[int, ...]
+    metadata: dict[str, 'str | bindings.LibvirtError']
+    is_held: bool = False
+
+    @property
+    def run(self) -> Run:
+        """Which run of QEMU it is; its id is -1 when shut off."""
+        return self.uuid, self.domain_id
+
+
+def describe(known: collections.abc.Container[Run],
+             ) -> Work[list[Description]]:
+    """Describe every guest; asks no QEMU and waits for no guest's job.
+
+    :param known: runs of which it does not matter whether they are held
+    """
+    def work(source: connection.Connection) -> list[Description]:
+        found, busy = {}, []
+        for each in source.listAllDomains(0):
+            try:
+                uuid, domain_id = each.UUIDString(), each.ID()
+                found[uuid] = Description(
+                    uuid, domain_id, each.name(), tuple(each.state()),
+                    _metadata_of(each))
+                if (uuid, domain_id) not in known and not _is_free(each):
+                    busy.append(each)
+            except bindings.LibvirtError as exc:
+                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    raise
+                # It has just gone.
+        for pause_s in RETRIES_S if busy else ():
+            time.sleep(pause_s)
+            busy = [each for each in busy if not _is_free(each)]
+        for each in busy:
+            uuid = each.UUIDString()
+            found[uuid] = dataclasses.replace(found[uuid], is_held=True)
+        return list(found.values())
+    return work
+
+
+def _metadata_of(guest: typing.Any,
+                 ) -> dict[str, 'str | bindings.LibvirtError']:
+    found: dict[str, str | bindings.LibvirtError] = {}
+    for namespace in domain.NOVA_NAMESPACES:
+        try:
+            found[namespace] = guest.metadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0)
+            break
+        except bindings.LibvirtError as exc:
+            if (exc.get_error_code()
+                    != libvirt.VIR_ERR_NO_DOMAIN_METADATA):
+                raise
+            found[namespace] = exc
+    return found
+
+
+def _is_free(guest: typing.Any) -> bool:
+    """Whether no job holds a guest.
+
+    VIR_DOMAIN_CONTROL_JOB is a job that asks QEMU nothing at the moment.
+    """
+    try:
+        return bool(guest.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK)
+    except bindings.LibvirtError as exc:
+        if exc.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN,
+                                        libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
+        return True  # it does not run
 
 
 def list_states(source: connection.Connection

@@ -173,6 +173,17 @@ class Inspector:
                 calls.nova_metadata(uuids),
                 self._pool.left_s(self._deadline_s or 0.0))
 
+    def describe(self, known: collections.abc.Container[calls.Run],
+                 ) -> list[calls.Description]:
+        """Every guest, by what libvirt says without asking it.
+
+        :param known: runs of guests whose XML is not wanted
+        :raises ReadFailed: when libvirt fails or does not answer in time
+        """
+        with self._lock:
+            self._deadline_s = time.monotonic() + self._timeout_s
+            return self._pool.ask(calls.describe(known), self._timeout_s)
+
     def host(self) -> observation.HostFacts:
         """What libvirt says of the host.
 
@@ -373,7 +384,7 @@ class Inspector:
                 call = self._pool.start(out, found, functools.partial(
                     calls.live_xml, left, found, gone))
                 # So that there is time left for the others.
-                held = self._wait_for_progress(call, grace_s / 4, deadline_s)
+                held = pool.wait_for_progress(call, grace_s / 4, deadline_s)
                 if not call.out:
                     call.job.result()
                     break
@@ -387,26 +398,6 @@ class Inspector:
             uuid: 'its live XML was not read in time' for uuid in uuids
             if uuid not in documents and uuid not in gone})
 
-    @staticmethod
-    def _wait_for_progress(call: pool.Call, patience_s: float,
-                           deadline_s: float) -> frozenset[str]:
-        """Wait for a call that goes from guest to guest.
-
-        :returns: the guests that it has been asking for too long, if it is
-            held up
-        """
-        before, since_s = call.progress.asking, time.monotonic()
-        while True:
-            left_s = max(deadline_s - time.monotonic(), 0.0)
-            if background.is_done(call.job, min(patience_s / 2, left_s)):
-                return frozenset()
-            asking, now_s = call.progress.asking, time.monotonic()
-            if now_s >= deadline_s:
-                return asking
-            if asking != before:
-                before, since_s = asking, now_s
-            elif now_s - since_s >= patience_s:
-                return asking
 
 def _merge(records: _Records, found: collections.abc.Mapping[
         str, observation.Record]) -> None:

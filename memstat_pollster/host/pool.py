@@ -51,6 +51,27 @@ class Call:
         return not self.job.done()
 
 
+def wait_for_progress(call: Call, patience_s: float,
+                      deadline_s: float) -> frozenset[str]:
+    """Wait for a call that goes from guest to guest.
+
+    :returns: the guests that it has been asking for too long, if it is
+        held up
+    """
+    before, since_s = call.progress.asking, time.monotonic()
+    while True:
+        left_s = max(deadline_s - time.monotonic(), 0.0)
+        if background.is_done(call.job, min(patience_s / 2, left_s)):
+            return frozenset()
+        asking, now_s = call.progress.asking, time.monotonic()
+        if now_s >= deadline_s:
+            return asking
+        if asking != before:
+            before, since_s = asking, now_s
+        elif now_s - since_s >= patience_s:
+            return asking
+
+
 class Pool:
     """The workers that read one libvirt.
 

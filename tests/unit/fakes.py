@@ -139,7 +139,10 @@ class Domain:
                 'balloon.maximum') if key in self.record}
         return dict(self.record)
 
-    def state(self):
+    def state(self, flags=0):
+        return [self.record['state.state'], self.record['state.reason']]
+
+    def state_record(self):
         return {key: self.record[key] for key in (
             'state.state', 'state.reason') if key in self.record}
 
@@ -162,7 +165,7 @@ class Domain:
         # libvirt takes the namespace off the element that it returns.
         return f'<instance>\n  <name>{self.display_name}</name>\n</instance>'
 
-    def XMLDesc(self, flags):
+    def XMLDesc(self, flags=0):
         self.xml_monitor.ask()
         if self.xml_error is not None:
             raise self.xml_error
@@ -254,7 +257,7 @@ class Connection:
         owner = self._owner
         if stats == libvirt.VIR_DOMAIN_STATS_STATE:
             owner.called('states')
-            return [(domain, domain.state())
+            return [(domain, domain.state_record())
                     for domain in owner.domains.values()]
         owner.called('stats')
         assert stats & BALLOON_AND_STATE == BALLOON_AND_STATE
@@ -318,6 +321,22 @@ class WritableConnection(Connection):
         except KeyError:
             raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN,
                                 'no domain') from None
+
+
+def hold(test, domain):
+    """Have another client's call be stuck at a guest until the test ends.
+
+    As on libvirt 11 and later, its XML waits for that call.
+    """
+    domain.monitor.freeze()
+    domain.xml_monitor.freeze()
+    thread = threading.Thread(target=domain.monitor.ask, daemon=True)
+    thread.start()
+    test.addCleanup(thread.join)
+    test.addCleanup(domain.xml_monitor.thaw)
+    test.addCleanup(domain.monitor.thaw)
+    wait_until(lambda: domain.monitor.occupied_ms() is not None,
+               'a call that holds the guest')
 
 
 def wait_until(condition, what, timeout=60.0):

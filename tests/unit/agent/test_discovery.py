@@ -15,12 +15,18 @@
 import dataclasses
 import logging
 
+from ceilometer.compute import discovery as ceilometer_discovery
 import fixtures
+import libvirt
 import testtools
 
 from memstat_pollster.agent import discovery
+from memstat_pollster.agent import hooks
+from memstat_pollster.agent import pollsters
 from memstat_pollster.model import judged
+from memstat_pollster.model import observation
 from memstat_pollster.model import status
+from tests.unit.agent import test_pollsters
 from tests.unit import fakes
 from tests.unit import threads
 
@@ -149,3 +155,125 @@ class TestWatch(testtools.TestCase):
         self.watch.tell_undiscovered(cycle(), set())
         self.watch.tell_incomplete(guest(1), KeyError('flavor'))
         self.assertEqual(2, told())
+
+
+NOVAS = """<instance>
+  <name>{name}</name>
+  <flavor name="m1.tiny" id="5f3c">
+    <memory>512</memory><disk>1</disk><swap>0</swap>
+    <ephemeral>0</ephemeral><vcpus>3</vcpus>
+  </flavor>
+  <owner>
+    <user uuid="user-{number}">someone</user>
+    <project uuid="project-{number}">something</project>
+  </owner>
+  <root type="image" uuid="image-{number}"/>
+</instance>"""
+
+
+def novas_guest(number, name):
+    found = fakes.Domain(number, test_pollsters.now_record())
+    found.document = (f"<domain id='{number}'><os><type arch='aarch64'>hvm"
+                      f'</type></os></domain>')
+    document = NOVAS.format(number=number, name=name)
+    found.metadata = lambda kind, uri, flags=0: document
+    return found
+
+
+class TestGuard(test_pollsters.PollsterTest):
+    """Ceilometer's own discovery, by libvirt's metadata."""
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(discovery.stop)
+        self.addCleanup(hooks.forget)
+        self.guests = novas_guest(1, 'web'), novas_guest(2, 'db')
+        self.serve(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.connections = 0
+
+    def discover(self):
+        """What discovery returns, as dictionaries."""
+        test = self
+
+        class Discovery(ceilometer_discovery.InstanceDiscovery):
+            method = 'libvirt_metadata'
+
+            def __init__(self):
+                self.conf = test.conf
+                self.flavors = []
+
+            @property
+            def connection(self):
+                test.connections += 1
+                return test.node.open('test:///fake')
+
+            def get_flavor_id(self, name):
+                # Ceilometer 22 and older ask Nova.
+                self.flavors.append(name)
+                return '5f3c'
+        self.discoverer = Discovery()
+        return [vars(each) for each in self.discoverer.discover(self.manager)]
+
+    def guard(self):
+        discovery.guard(pollsters._connect)
+
+    def test_it_returns_what_it_would_have(self):
+        before = self.discover()
+        self.assertEqual(
+            [('web', 'aarch64', 'hvm'), ('db', 'aarch64', 'hvm')],
+            [(each['name'], each['architecture'], each['os_type'])
+             for each in before])
+        flavors = self.discoverer.flavors
+        self.guard()
+        self.guard()
+        self.assertEqual(before, self.discover())
+        # The object is the agent's own as far as anybody can tell.
+        self.assertEqual(flavors, self.discoverer.flavors)
+        self.assertEqual(1, self.connections)
+
+    def test_a_guest_that_is_held_is_not_waited_for(self):
+        self.guard()
+        before = self.discover()
+        held = self.guests[1]
+        fakes.hold(self, held)
+        asked = held.xml_monitor.calls
+        self.assertEqual(before, self.discover())
+        self.assertEqual(asked, held.xml_monitor.calls)
+
+    def test_an_agent_that_is_started_while_a_guest_is_held(self):
+        held = self.guests[1]
+        fakes.hold(self, held)
+        self.guard()
+        self.assertEqual(
+            [('web', 'aarch64', 'hvm'), ('db', '', None)],
+            [(each['name'], each['architecture'], each['os_type'])
+             for each in self.discover()])
+
+    def test_libvirt_that_has_never_answered(self):
+        self.node.open_errors = [fakes.libvirt_error(
+            libvirt.VIR_ERR_SYSTEM_ERROR, 'no socket')]
+        self.guard()
+        error = self.assertRaises(observation.ReadFailed, self.discover)
+        self.assertIn('no socket', str(error))
+        self.assertEqual(2, len(self.discover()))
+        self.assertEqual(0, self.connections)
+
+    def test_a_fault_of_ours_is_told_once_and_it_asks_itself(self):
+        def connect(manager, conf):
+            raise KeyError('x')
+        discovery.guard(connect)
+        for number in (1, 2):
+            self.assertEqual(2, len(self.discover()))
+            self.assertEqual(number, self.connections)
+        self.assertEqual(1, self.logger.output.count(
+            "memstat_pollster could not read libvirt for Ceilometer's "
+            'discovery: KeyError'))
+
+    def test_what_it_raises_itself_passes_and_is_not_tried_again(self):
+        self.guard()
+        self.guests[0].document = 'no XML'
+        error = self.assertRaises(Exception, self.discover)
+        self.assertEqual('XMLSyntaxError', type(error).__name__)
+        self.assertEqual(0, self.connections)
+        self.assertEqual('', self.logger.output)
