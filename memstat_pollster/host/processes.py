@@ -18,16 +18,71 @@ hidepid), and libvirt gives each QEMU its guest's UUID.
 """
 
 import collections.abc
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
 import time
 import typing
 
+from memstat_pollster import background
+
 PROC: typing.Final = pathlib.Path('/proc')
 
 #: How long after the first look at a process that is stopped the second is.
 LOOKS_APART_S: typing.Final = 0.02
+
+#: For how long all processes are looked at.
+SEARCH_S: typing.Final = 1.0
+
+
+class _Unanswered(Exception):
+    """The kernel has not answered, or a thread has failed."""
+
+
+class Search:
+    """Which processes are the QEMU of which guest.
+
+    The kernel needs a process's memory map for its arguments, and for one
+    that hangs may never get it ("ps" hangs there, too).  So a thread looks,
+    which is left behind when it takes too long.  There is one at a time.
+
+    :param proc: where the kernel's record is
+    :param within_s: how long to wait for it
+    """
+
+    def __init__(self, proc: pathlib.Path = PROC,
+                 within_s: float = SEARCH_S) -> None:
+        self._proc = proc
+        self._within_s = within_s
+        self._out: concurrent.futures.Future[dict[bytes, list[int]]] | None = (
+            None)
+
+    def pids(self) -> dict[bytes, list[int]] | None:
+        """By the argument -uuid; None when that cannot be known now."""
+        if self._out is not None and not self._out.done():
+            return None
+        self._out = background.start(self._look, _Unanswered(),
+                                     'memstat-processes')
+        if not background.is_done(self._out, self._within_s):
+            return None
+        try:
+            return self._out.result()
+        except _Unanswered:
+            return None
+
+    def _look(self) -> dict[bytes, list[int]]:
+        found: dict[bytes, list[int]] = {}
+        for directory in self._proc.glob('[0-9]*'):
+            try:
+                arguments = (directory / 'cmdline').read_bytes().split(b'\0')
+            except OSError:
+                # It has ended, or it is not ours to see.
+                continue
+            uuid = _after(arguments, b'-uuid')
+            if uuid:
+                found.setdefault(uuid, []).append(int(directory.name))
+        return found
 
 
 def uptimes(uuids: collections.abc.Collection[str],
@@ -39,18 +94,15 @@ def uptimes(uuids: collections.abc.Collection[str],
         counts.  Never raises.
     """
     found: dict[str, float] = {}
-    wanted = {uuid.encode(): uuid for uuid in uuids}
-    for directory in proc.glob('[0-9]*'):
-        try:
-            arguments = (directory / 'cmdline').read_bytes().split(b'\0')
-            uuid = wanted.get(_after(arguments, b'-uuid'))
-            if uuid is None:
+    pids = Search(proc).pids() or {}
+    for uuid in uuids:
+        for pid in pids.get(uuid.encode(), ()):
+            try:
+                uptime_s = _uptime_s((proc / str(pid) / 'stat').read_bytes())
+            except (OSError, ValueError, IndexError):
+                # It has ended, or it is not ours to see.
                 continue
-            uptime_s = _uptime_s((directory / 'stat').read_bytes())
-        except (OSError, ValueError, IndexError):
-            # It has ended, or it is not ours to see.
-            continue
-        found[uuid] = min(uptime_s, found.get(uuid, uptime_s))
+            found[uuid] = min(uptime_s, found.get(uuid, uptime_s))
     return found
 
 
@@ -95,10 +147,13 @@ class Watch:
     238 pairs, and one that hangs on storage mostly is not.
 
     :param proc: where the kernel's record is
+    :param search: finds the processes
     """
 
-    def __init__(self, proc: pathlib.Path = PROC) -> None:
+    def __init__(self, proc: pathlib.Path = PROC,
+                 search: Search | None = None) -> None:
         self._proc = proc
+        self._search = search or Search(proc)
         self._pids: dict[Run, int] = {}
         self._unseen: frozenset[Run] = frozenset()
 
@@ -125,16 +180,11 @@ class Watch:
         new = runs - self._pids.keys()
         if new == self._unseen:
             return
-        wanted = {uuid.encode(): (uuid, domain_id) for uuid, domain_id in new}
-        seen: dict[Run, list[int]] = {}
-        for directory in self._proc.glob('[0-9]*'):
-            try:
-                arguments = (directory / 'cmdline').read_bytes().split(b'\0')
-            except OSError:
-                continue
-            run = wanted.get(_after(arguments, b'-uuid'))
-            if run is not None:
-                seen.setdefault(run, []).append(int(directory.name))
+        found = self._search.pids()
+        if found is None:
+            # They are looked for again in the next cycle.
+            return
+        seen = {run: found.get(run[0].encode(), []) for run in new}
         # Of two, which is libvirt's own cannot be told.
         self._pids.update({run: pids[0] for run, pids in seen.items()
                            if len(pids) == 1})

@@ -16,6 +16,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 import fixtures
@@ -102,3 +103,57 @@ class TestRecords(testtools.TestCase):
         self.process(11, fakes.uuid_of(1), -50)
         self.assertEqual({fakes.uuid_of(1): 0},
                          self.uptimes(fakes.uuid_of(1)))
+
+
+class TestHangs(testtools.TestCase):
+    """The kernel does not answer for a process; a pipe stands for that."""
+
+    def setUp(self):
+        super().setUp()
+        self.proc = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        (self.proc / '11').mkdir()
+        self.cmdline = self.proc / '11' / 'cmdline'
+        os.mkfifo(self.cmdline)
+        self.search = processes.Search(self.proc, within_s=0.1)
+        self.addCleanup(self.answer)
+
+    def answer(self):
+        """Let the thread that reads go on."""
+        if self.cmdline.is_fifo():
+            with self.cmdline.open('wb') as pipe:
+                pipe.write(b'qemu\0-uuid\0%s\0'
+                           % fakes.uuid_of(1).encode())
+                self.cmdline.unlink()
+
+    def threads(self):
+        return [thread for thread in threading.enumerate()
+                if thread.name == 'memstat-processes']
+
+    def test_one_thread_is_left_behind_and_keeps_no_process_alive(self):
+        for _ in range(3):
+            self.assertIsNone(self.search.pids())
+        (thread,) = self.threads()
+        self.assertTrue(thread.daemon)
+
+    def test_after_it_has_answered_all_is_looked_at_anew(self):
+        self.assertIsNone(self.search.pids())
+        (thread,) = self.threads()
+        self.answer()
+        thread.join(60)
+        self.cmdline.write_bytes(b'qemu\0-uuid\0%s\0'
+                                 % fakes.uuid_of(2).encode())
+        self.assertEqual({fakes.uuid_of(2).encode(): [11]},
+                         self.search.pids())
+
+    def test_a_run_is_looked_for_again_once_it_answers(self):
+        watch = processes.Watch(self.proc, self.search)
+        run = fakes.uuid_of(2), 7
+        self.assertEqual({}, watch.stopped([run]))
+        (thread,) = self.threads()
+        self.answer()
+        thread.join(60)
+        self.cmdline.write_bytes(b'qemu\0-uuid\0%s\0'
+                                 % fakes.uuid_of(2).encode())
+        fields = [str(number) for number in range(4, 53)]
+        (self.proc / '11' / 'stat').write_text(f'11 (x) T {" ".join(fields)}')
+        self.assertEqual([run], list(watch.stopped([run])))
