@@ -32,6 +32,11 @@ from memstat_pollster.model import meters
 LOG = log.getLogger(__name__)
 
 
+_PLACES: typing.Final = hooks.Part(
+    'find its place in Ceilometer',
+    'The function that it looked for stays as it is; the meters of '
+    'memstat_pollster are there')
+
 SERVES: typing.Final = 'it serves the meter itself'
 
 _said: set[str] = set()
@@ -85,10 +90,10 @@ class _Pollster(plugin_base.PollsterBase):
         settings, problems = options.load(self.conf)
         for problem in problems:
             _say_once(problem)
-        discovery.watch(_see)
-        discovery.guard(_connect)
+        hooks.attempt(_PLACES, lambda: discovery.watch(_see))
+        hooks.attempt(_PLACES, lambda: discovery.guard(_connect))
         if settings.serve_compute:
-            serving.serve()
+            hooks.attempt(_PLACES, serving.serve)
         else:
             _say_once('[memstat]serve_compute is false: a QEMU that does not '
                       'answer can hold up cpu, disk.device.* and network.*, '

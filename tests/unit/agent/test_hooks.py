@@ -409,3 +409,14 @@ class TestSetUp(ReplacedTest):
             ours = pollsters.MemoryUtilPollster(self.conf)
         self.assertEqual(2, len(self.volumes(ours, 1, 2)))
         self.assertIn('could not answer', self.logger.output)
+
+    def test_a_ceilometer_that_has_no_such_class(self):
+        self.serve()
+        self.rival()
+        with fixtures.MonkeyPatch(
+                'ceilometer.compute.discovery.InstanceDiscovery',
+                fixtures.MonkeyPatch.delete):
+            ours = pollsters.MemoryUtilPollster(self.conf)
+        self.assertEqual(2, len(self.volumes(ours, 1, 2)))
+        self.assertIn('could not find its place in Ceilometer: '
+                      'AttributeError: ', self.logger.output)
