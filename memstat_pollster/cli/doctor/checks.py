@@ -83,6 +83,14 @@ def configuration(problem: str) -> Check:
                  'correct it; the defaults are looked at meanwhile')
 
 
+def configuration_unread(names: collections.abc.Sequence[str],
+                         unread: str) -> Check:
+    """The agent's files, when they name another source that is not read."""
+    return Check('configuration', Grade.WARNING,
+                 f'{listed(names)} can be used, but {unread}',
+                 'name a file with the same options by --config-file')
+
+
 def options(problems: collections.abc.Sequence[str]) -> Check:
     """The values of [memstat]."""
     if not problems:

@@ -155,10 +155,7 @@ class Examination:
                 'where it is kept elsewhere, name it with --config-file')]
         unread = sourceless.not_read(conf)
         if unread is not None:
-            return conf, [Check(
-                'configuration', Grade.WARNING, f'{checks.listed(names)} can '
-                f'be used, but {unread}',
-                'name a file with the same options by --config-file')]
+            return conf, [checks.configuration_unread(names, unread)]
         return conf, [Check('configuration', Grade.OK,
                                    f'{checks.listed(names)} can be used')]
 

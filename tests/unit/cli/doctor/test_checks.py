@@ -228,6 +228,7 @@ class TestRemedies(testtools.TestCase):
     #: Every check of this module that can be bad news, and how it comes.
     BAD_NEWS = (
         lambda: checks.configuration('x.conf: no'),
+        lambda: checks.configuration_unread(['x.conf'], 'no source'),
         lambda: checks.options(['option [memstat]boot_grace cannot be used']),
         lambda: checks.libvirt('qemu:///system', 'nobody', 'no', None),
         lambda: checks.libvirt('qemu:///system', 'nobody', 'no', 'do so'),
