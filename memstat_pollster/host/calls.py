@@ -20,6 +20,7 @@ import typing
 
 from memstat_pollster.host import bindings
 from memstat_pollster.host import connection
+from memstat_pollster.host import processes
 from memstat_pollster.model import compute
 from memstat_pollster.model import domain
 from memstat_pollster.model import observation
@@ -215,9 +216,6 @@ def nova_metadata(uuids: collections.abc.Collection[str],
     return work
 
 
-Run = tuple[str, int]
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Description:
     """What libvirt says of a guest without asking it.
@@ -236,12 +234,12 @@ class Description:
     is_held: bool = False
 
     @property
-    def run(self) -> Run:
+    def run(self) -> processes.Run:
         """Which run of QEMU it is; its id is -1 when shut off."""
         return self.uuid, self.domain_id
 
 
-def describe(known: collections.abc.Container[Run],
+def describe(known: collections.abc.Container[processes.Run],
              ) -> Work[list[Description]]:
     """Describe every guest; asks no QEMU and waits for no guest's job.
 

@@ -173,7 +173,7 @@ class Inspector:
                 calls.nova_metadata(uuids),
                 self._pool.left_s(self._deadline_s or 0.0))
 
-    def describe(self, known: collections.abc.Container[calls.Run],
+    def describe(self, known: collections.abc.Container[processes.Run],
                  ) -> list[calls.Description]:
         """Every guest, by what libvirt says without asking it.
 

@@ -23,6 +23,7 @@ import typing
 
 from memstat_pollster.host import bindings
 from memstat_pollster.host import calls
+from memstat_pollster.host import processes
 from memstat_pollster.model import observation
 
 #: For a guest whose XML has never been had: what discovery takes from it (the
@@ -78,7 +79,7 @@ class Connection:
 class Source(typing.Protocol):
     """See ``inspector.Inspector``."""
 
-    def describe(self, known: collections.abc.Container[calls.Run],
+    def describe(self, known: collections.abc.Container[processes.Run],
                  ) -> list[calls.Description]: ...
 
     def live_xml(self, uuids: collections.abc.Collection[str],
@@ -98,7 +99,7 @@ class Roster:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._lock = threading.Lock()
-        self._documents: dict[calls.Run, str] = {}
+        self._documents: dict[processes.Run, str] = {}
         self._last: list[Guest] | None = None
 
     def connection(self) -> Connection:
