@@ -45,9 +45,8 @@ OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
              'in which nova-compute reads them; of each FILE, the files in '
              'the directory FILE.d whose names end in .conf are read too. '
              'Only [libvirt]mem_stats_period_seconds is looked at. The agent '
-             'has to be able to read them (on most distributions: add the '
-             'ceilometer user to the group nova); where it is not, 10, '
-             "Nova's default, is assumed."),
+             'has to be able to read them ("setfacl -m u:ceilometer:r FILE"); '
+             "where it is not, 10, Nova's default, is assumed."),
     cfg.IntOpt(
         'stale_after_periods',
         default=3, min=1, max=1000,

@@ -15,6 +15,8 @@ import importlib.metadata
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -37,6 +39,12 @@ def ok(finding):
 
 def skipped(finding, remedy=None):
     return 'skipped', finding, remedy
+
+
+def let_in(path):
+    return (f'"setfacl -m u:nobody:r {path}" (package acl) lets nobody read '
+            'that file and gives no other right; then restart the agent and '
+            'run this again')
 
 
 def dotted(number):
@@ -214,7 +222,9 @@ class TestDoctor(published.SharedGuestsTest):
         done = self.run_doctor('--uri', self.node.ro_uri,
                                arguments=('-f', 'json'))
         found = json.loads(done.stdout)[0]
-        self.assertEqual((1, 'error'), (done.returncode, found['outcome']))
+        self.assertEqual((1, 'error', let_in(self.conf)),
+                         (done.returncode, found['outcome'],
+                          found['remedy']))
         self.assertIn(str(self.conf), found['finding'])
 
     def test_options_that_cannot_be_used(self):
@@ -268,11 +278,18 @@ class TestDoctor(published.SharedGuestsTest):
 
     def test_a_polling_yaml_that_cannot_be_read(self):
         self.needs_permissions()
-        self.polling.chmod(0o640)
+        self.polling.chmod(0o600)
         self.broken_polling(
             f'{self.polling}: Permission denied',
-            '"usermod -aG root nobody" lets nobody in (group root may use '
-            f'{self.polling}), then restart the agent')
+            let_in(self.polling))
+        if shutil.which('setfacl') is None:
+            self.skipTest('acl is not installed')
+        command = let_in(self.polling).split('"')[1]
+        done = subprocess.run(shlex.split(command), capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual((0, '', ''),
+                         (done.returncode, done.stdout, done.stderr))
+        self.check(0)
 
     def test_a_polling_yaml_of_the_wrong_shape(self):
         self.write(self.polling, {'sources': {'memstat': 300}})
@@ -399,14 +416,11 @@ class TestDoctor(published.SharedGuestsTest):
         path.chmod(0o640)
         self.broken_nova(
             f'{path} cannot be read: Permission denied',
-            '"usermod -aG root nobody" lets nobody in (group root may use '
-            f'{path}), then restart the agent')
+            let_in(path))
         path.chmod(0o600)
         self.broken_nova(
             f'{path} cannot be read: Permission denied',
-            f'{path} has mode 0600, which lets its group root in no more '
-            f'than nobody: "chmod g+r {path}", "usermod -aG root nobody", '
-            'then restart the agent')
+            let_in(path))
 
     def test_a_nova_conf_with_a_wrong_value(self):
         self.agent.nova_conf.write_text(

@@ -77,10 +77,13 @@ def listed(names: collections.abc.Sequence[object]) -> str:
     return f'{text} and {more} more' if more > 0 else text
 
 
-def configuration(problem: str) -> Check:
-    """The agent's files, when they cannot be used."""
+def configuration(problem: str, remedy: str | None = None) -> Check:
+    """The agent's files, when they cannot be used.
+
+    :param remedy: who has to be let in, where one cannot be read
+    """
     return Check('configuration', Grade.ERROR, problem,
-                 'correct it; the defaults are looked at meanwhile')
+                 remedy or 'correct it; the defaults are looked at meanwhile')
 
 
 def configuration_unread(names: collections.abc.Sequence[str],

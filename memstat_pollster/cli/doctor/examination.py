@@ -127,7 +127,7 @@ class Examination:
             checks.nova_conf(
                 wanted.period_s, wanted.problems,
                 any(map(ceilometer_conf.is_there, files)),
-                next(filter(None, map(rights.who_may_read, files)), None)),
+                _let_in([*files, *(file + '.d' for file in files)])),
         ]
         found += [
             checks.guest_periods(guests, wanted.period_s),
@@ -144,7 +144,9 @@ class Examination:
             conf, _problems = ceilometer_conf.load(self._sources, self._uri)
         except errors.ConfigurationError as exc:
             return ceilometer_conf.defaults(self._uri), [checks.configuration(
-                str(exc).removeprefix('configuration: '))]
+                str(exc).removeprefix('configuration: '),
+                _let_in([path for _option, path in self._sources]
+                        or [ceilometer_conf.CEILOMETER_CONF]))]
         names = conf.config_file or []
         names = [*names, *(conf.config_dir or [])]
         if not names:
@@ -284,6 +286,11 @@ class Examination:
         except errors.ConfigurationError as exc:
             return checks.broken_gnocchi(_line(exc))
         return checks.gnocchi_definitions(list(map(str, files)), missing)
+
+
+def _let_in(paths: collections.abc.Iterable[str]) -> str | None:
+    """The remedy for the first of them that cannot be read; None: all can."""
+    return next(filter(None, map(rights.who_may_read, paths)), None)
 
 
 def _line(error: Exception) -> str:

@@ -18,6 +18,7 @@ import grp
 import os
 import pathlib
 import pwd
+import shlex
 import stat
 
 from memstat_pollster.cli.output import outcome
@@ -82,25 +83,30 @@ def group_name(number: int) -> str:
 
 
 def who_may_read(path: str) -> str | None:
-    """What lets this process read a file that it cannot.
+    """What lets this process read a file, or list a directory, that it cannot.
 
-    :returns: None where the file can be read, or nothing is known
+    It gives no right but that one: membership in the group that a file has
+    may open much else, and some groups (root, disk, shadow) the machine.
+
+    :returns: None where it can be read, or nothing is known
     """
     whole = pathlib.Path(path)
     for part in (*reversed(whole.parents), whole):
         try:
-            found = part.stat()
+            directory = stat.S_ISDIR(part.stat().st_mode)
         except OSError:
             return None
-        right = os.X_OK if stat.S_ISDIR(found.st_mode) else os.R_OK
-        if os.access(part, right, effective_ids=True):
+        if part != whole:
+            needed, letters, what = os.X_OK, 'x', 'through that directory'
+        elif directory:
+            needed, letters, what = (os.R_OK | os.X_OK, 'rx',
+                                     'list that directory')
+        else:
+            needed, letters, what = os.R_OK, 'r', 'read that file'
+        if os.access(part, needed, effective_ids=True):
             continue
-        group, name = group_name(found.st_gid), user_name()
-        if found.st_mode & (right << 3):
-            return (f'"usermod -aG {group} {name}" lets {name} in (group '
-                    f'{group} may use {part}), then restart the agent')
-        return (f'{part} has mode {stat.S_IMODE(found.st_mode):04o}, which '
-                f'lets its group {group} in no more than {name}: '
-                f'"chmod g+{"x" if right == os.X_OK else "r"} {part}", '
-                f'"usermod -aG {group} {name}", then restart the agent')
+        name = user_name()
+        return (f'"setfacl -m u:{name}:{letters} {shlex.quote(str(part))}" '
+                f'(package acl) lets {name} {what} and gives no other right; '
+                'then restart the agent and run this again')
     return None

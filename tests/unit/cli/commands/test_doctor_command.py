@@ -320,8 +320,9 @@ class TestWhoMayRead(commands.CommandTest):
         path.touch()
         path.chmod(0o640)
         self.assertEqual(
-            '"usermod -aG root nobody" lets nobody in (group root may use '
-            f'{path}), then restart the agent', self.ask(path))
+            f'"setfacl -m u:nobody:r {path}" (package acl) lets nobody read '
+            'that file and gives no other right; then restart the agent and '
+            'run this again', self.ask(path))
 
 
 class TestEntryPoints(DoctorTest):
