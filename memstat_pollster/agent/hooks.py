@@ -181,6 +181,23 @@ def ask_first(owner: type, name: str, part: Part, ours: Function, *,
                                                    passing=passing))
 
 
+def decide(owner: type, name: str, part: Part, ours: Function) -> None:
+    """Let the plugin say what a call of a function of the agent's comes to.
+
+    See :func:`ask_first` for the rest.
+
+    :param ours: is given the agent's function and what it was called with,
+        and returns the :class:`Outcome`; None: the agent's function is called
+    """
+    def make(original: Function) -> Function:
+        @functools.wraps(original)
+        def call(*args: typing.Any, **kwargs: typing.Any) -> typing.Any:
+            done = attempt(part, lambda: ours(original, *args, **kwargs))
+            return original(*args, **kwargs) if done is None else done.get()
+        return marked(call, original)
+    _put(owner, name, part, make)
+
+
 def watch(owner: type, name: str, part: Part, see: Function) -> None:
     """Let ``see`` see what each call of a function of the agent's comes to.
 

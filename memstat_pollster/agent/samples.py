@@ -24,6 +24,7 @@ from oslo_config import cfg
 
 from memstat_pollster.agent import devices
 from memstat_pollster.agent import discovery
+from memstat_pollster.agent import own_calls
 from memstat_pollster.agent import shared
 from memstat_pollster.model import compute
 from memstat_pollster.model import judged
@@ -77,6 +78,8 @@ class CycleOnce:
         self._asked: compute.Kinds = frozenset()
         self._read: compute.Kinds = frozenset()
         self._more: dict[str, observation.Snapshot] = {}
+        #: For what Ceilometer's pollsters ask libvirt; None before a reading.
+        self.patience: own_calls.Patience | None = None
         #: Held while the answers to a pollster of Ceilometer's are made.
         self.answering = threading.Lock()
         #: By group, the records that known devices were compared with.
@@ -92,6 +95,7 @@ class CycleOnce:
         """
         with self._lock:
             if self._cycle is None or _monotonic_s() > self._lasts_until_s:
+                began_s = _monotonic_s()
                 self._more.clear()
                 self._first, self._asked = name, frozenset()
                 wanted = agent.usual.get(name, frozenset()) | kinds
@@ -100,6 +104,9 @@ class CycleOnce:
                 # From here, not from the reading: one that takes long would
                 # else be made for each of the pollsters.
                 self._lasts_until_s = _monotonic_s() + CYCLE_LASTS_S
+                self.patience = own_calls.Patience(
+                    agent.read_timeout_s - _monotonic_s() + began_s,
+                    agent.own_calls.max_stuck)
                 agent.discovery.tell_undiscovered(self._cycle, discovered)
                 self._read = wanted
             self._asked |= kinds

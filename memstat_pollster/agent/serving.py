@@ -45,14 +45,41 @@ _PART: typing.Final = hooks.Part(
 
 def serve() -> None:
     """Have Ceilometer's pollsters ask here first; once is enough."""
-    hooks.ask_first(pollsters.GenericComputePollster, '_inspect_cached', _PART,
-                    _answer,
-                    passing=(virt_inspector.InstanceNotFoundException,))
+    hooks.decide(pollsters.GenericComputePollster, '_inspect_cached', _PART,
+                 _decide)
 
 
 def stop() -> None:
     """Leave Ceilometer's pollsters as they were."""
     hooks.take_back(pollsters.GenericComputePollster, '_inspect_cached')
+
+
+def _decide(original: hooks.Function, pollster: typing.Any,
+            cache: dict[str, typing.Any], instance: typing.Any,
+            *args: typing.Any, **kwargs: typing.Any,
+            ) -> hooks.Outcome[typing.Any] | None:
+    """The plugin's answer, or what Ceilometer's own call comes to in time."""
+    try:
+        answer = _answer(pollster, cache, instance)
+    except virt_inspector.InstanceNotFoundException as exc:
+        return hooks.Outcome(None, exc)
+    if answer is not None:
+        return hooks.Outcome(answer, None)
+    once = cache.get(samples.CACHE_KEY)
+    agent = shared.agent_with(pollster.conf)
+    if (once is None or agent is None or once.patience is None
+            or not isinstance(pollster.inspector,
+                              libvirt_inspector.LibvirtInspector)):
+        return None
+    before = agent.own_calls.left_behind
+    done = agent.own_calls.ask(
+        instance.id, lambda: original(pollster, cache, instance, *args,
+                                      **kwargs), once.patience)
+    if agent.own_calls.left_behind > before:
+        # One stuck call makes others on its connection stall.  Ceilometer
+        # opens another where it has none.
+        pollster.inspector._libvirt_connection = None
+    return done
 
 
 def _answer(pollster: typing.Any, cache: dict[str, typing.Any],

@@ -20,6 +20,8 @@ from oslo_config import cfg
 
 from memstat_pollster.agent import devices
 from memstat_pollster.agent import discovery
+from memstat_pollster.agent import own_calls
+from memstat_pollster.config import options
 from memstat_pollster.model import compute
 from memstat_pollster import node
 
@@ -32,6 +34,10 @@ class Agent:
         source = node.make_inspector(conf)
         self.monitor = node.make_monitor(conf, source)
         self.roster = node.make_roster(source)
+        settings, _problems = options.load(conf)
+        self.read_timeout_s = float(settings.read_timeout)
+        self.own_calls = own_calls.OwnCalls(lambda: source.stuck,
+                                            settings.max_stuck_reads)
         self.known_devices = devices.Known(self.monitor)
         #: What cycles that began with a pollster went on to ask for.
         self.usual: dict[str, compute.Kinds] = {}

@@ -62,7 +62,7 @@ ALLOWED = {
     'monitor': ((), ('model',)),
     'node': (('oslo_config',), ('config', 'host', 'model', 'monitor')),
     'agent': (('ceilometer', 'oslo_config', 'oslo_log'),
-              ('config', 'model', 'monitor', 'node', 'text')),
+              ('background', 'config', 'model', 'monitor', 'node', 'text')),
     'cli/output': (('cliff', 'wcwidth'), ('model', 'text')),
     'cli/report': (('jinja2',), ('model', 'text')),
     'cli/doctor': (('oslo_config',),

@@ -12,6 +12,7 @@
 
 """Ceilometer's own pollsters, answered from the plugin's reading."""
 
+import threading
 import time
 
 from ceilometer.compute.pollsters import disk
@@ -170,6 +171,37 @@ class TestServing(ServingTest):
                          self.cycle(1, 2))
         self.assertEqual([], self.stock.asked)
         self.assertNotIn('Traceback', self.logger.output)
+
+    def test_a_guest_that_stops_after_it_was_read_costs_its_own(self):
+        """Ceilometer asks for the sizes of disks itself."""
+        thaw = threading.Event()
+        self.addCleanup(thaw.set)
+        answer = self.stock.inspect_disk_info
+        self.stock._libvirt_connection = object()
+
+        def inspect(instance, duration):
+            if instance.id == fakes.uuid_of(2) and not thaw.wait(60):
+                raise AssertionError('never thawed')
+            return answer(instance, duration)
+        self.stock.inspect_disk_info = inspect
+        self.serve(guest(1), guest(2), guest(3))
+        self.conf.set_override('read_timeout', 1, 'memstat')
+        classes = (disk.PerDeviceCapacityPollster,
+                   disk.PerDeviceAllocationPollster)
+        left = {('disk.device.capacity', f'{fakes.uuid_of(1)}-vda'): 3,
+                ('disk.device.capacity', f'{fakes.uuid_of(3)}-vda'): 3,
+                ('disk.device.allocation', f'{fakes.uuid_of(1)}-vda'): 2,
+                ('disk.device.allocation', f'{fakes.uuid_of(3)}-vda'): 2}
+        for _ in range(2):
+            self.assertEqual(left, self.cycle(1, 2, 3, classes=classes))
+        self.assertIsNone(self.stock._libvirt_connection)
+        thaw.set()
+        agent = shared.agent_of(self.manager, self.conf)
+        fakes.wait_until(lambda: not agent.own_calls.left_behind,
+                         'the call to return')
+        self.assertEqual(6, len(self.cycle(1, 2, 3, classes=classes)))
+        self.assertNotIn('Traceback', self.logger.output)
+        self.assertNotIn('disk.device', self.logger.output)
 
     def test_a_guest_that_is_shut_off_is_ceilometers(self):
         off = guest(1)
