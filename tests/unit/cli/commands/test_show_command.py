@@ -109,7 +109,7 @@ What libvirt says
         self.make(test_status_command.hung(properties=LINUX))
         self.assertEqual(1, self.run_command('show', 'web'))
         text = plain(self.stdout)
-        self.assertIn('  guest OS  linux, by its metadata\n', text)
+        self.assertIn('  guest OS  linux, by the image property os_distro\n', text)
         self.assertIn('  YES  stale            the guest last answered N s '
                       'ago, more than 30 s\n  -    invalid          not '
                       'asked\n', text)
@@ -125,6 +125,36 @@ How to see that it helped
   2. virsh dommemstat {fakes.uuid_of(2)}   twice, 10 s apart:
      last_update moves
 ''', text.partition('\n\nWhat to do')[2].join(['What to do', '']))
+
+    def test_it_says_by_what_the_operating_system_is_known(self):
+        """An older Nova gives nothing but the Hyper-V features."""
+        osinfo = ('<l:libosinfo xmlns:l="http://libosinfo.org/xmlns/libvirt/'
+                  'domain/1.0"><l:os id="http://microsoft.com/win/2k22"/>'
+                  '</l:libosinfo>')
+        osinfo = f'<metadata>{osinfo}</metadata>'
+        hyperv = '<features><hyperv/></features>'
+        image = "<nova:property name='os_{}'>windows</nova:property>"
+        for properties, more, key, words in (
+                (image.format('distro'), osinfo, 'os_distro',
+                 'by the image property os_distro'),
+                (image.format('type'), osinfo, 'os_type',
+                 'by the image property os_type'),
+                (None, osinfo + hyperv, 'libosinfo',
+                 "by libosinfo's part of its metadata"),
+                (None, hyperv, 'hyperv', 'by the Hyper-V features in its '
+                 'XML')):
+            web = test_status_command.web(
+                properties=properties or '',
+                display_name='web' if properties else None)
+            web.document = web.XMLDesc(0).replace('<devices>',
+                                                  f'{more}<devices>')
+            self.make(web)
+            self.run_command('show', web.uuid)
+            self.assertIn(f'  guest OS  windows, {words}\n', self.stdout)
+            _status, record = self.json('show', web.uuid)
+            self.assertEqual(
+                ('windows', key),
+                (record['guest_os'], record['guest_os_known_by']))
 
     def test_a_guest_that_never_answered(self):
         self.make(test_status_command.silent(3))
@@ -175,7 +205,8 @@ class TestJson(commands.CommandTest):
                            for rule in record['rules']]
         self.assertEqual({
             **test_status_command.WEB, 'age_s': record['age_s'],
-            'guest_os': 'unknown', 'balloon_model': 'virtio',
+            'guest_os': 'unknown', 'guest_os_known_by': None,
+            'balloon_model': 'virtio',
             'nova_period_s': 10, 'nova_period_file': str(self.nova_conf),
             'used_from': 'usable',
             'reading': {
