@@ -123,9 +123,16 @@ class GuestText:
                        + (f'period {seen.period_s} s' if seen.period_s
                           else 'no statistics period'))
         self._put('  live XML  ', text.printable(balloon))
-        source = self._wanted.source or "Nova's default"
+        wanted = self._wanted
+        if wanted.problems and wanted.source is None:
+            self._put('  Nova      ', 'mem_stats_period_seconds is taken to '
+                      f'be {wanted.period_s}: '
+                      + text.printable('; '.join(wanted.problems),
+                                       values.TEXT_LENGTH))
+            return
+        source = wanted.source or "Nova's default"
         self._put('  Nova      ', f'mem_stats_period_seconds is '
-                  f'{self._wanted.period_s} ({source})')
+                  f'{wanted.period_s} ({source})')
 
     def _numbers(self, reading: stats.Reading) -> None:
         self._put(f'  {"field":<12}{"KiB":>12}  {"/proc/meminfo":<17} ',

@@ -17,6 +17,7 @@ import re
 import time
 
 import fixtures
+import libvirt
 import testtools
 
 from memstat_pollster.cli.output import terminal
@@ -232,6 +233,14 @@ class TestJson(commands.CommandTest):
              'guest is restarted: agree on it with its owner)'],
             record['steps'])
 
+    def test_a_period_of_novas_that_could_not_be_read(self):
+        self.nova_conf.unlink()
+        self.make(test_status_command.web())
+        self.run_command('show', 'web')
+        text = re.sub(r'\n {12}', ' ', self.stdout)
+        self.assertIn('  Nova      mem_stats_period_seconds is taken to be '
+                      f'10: there is no {self.nova_conf}\n', text)
+
     def test_nova_that_wants_none_needs_another_step(self):
         self.set_nova_period(0)
         self.make(test_status_command.web(model='none'))
@@ -260,6 +269,29 @@ class TestNaming(commands.CommandTest):
         self.make(test_status_command.web(1))
         self.assertEqual(3, self.run_command('show', 'wbe'))
         self.assertIn('did you mean web?', self.stderr)
+
+
+    def test_a_name_that_libvirt_does_not_give(self):
+        """Where Nova's metadata cannot be had, nobody knows the names."""
+        held = test_status_command.web(2, display_name='db')
+        held.xml_error = held.metadata_error = fakes.libvirt_error(
+            libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire state change '
+            'lock')
+        self.make(held)
+        self.assertEqual(3, self.run_command('show', 'db', '--wait', '0'))
+        self.assertEqual(
+            'memstat-pollster: no guest of this node is named db, as far as '
+            "is known, but of 1 guest libvirt did not tell Nova's name; "
+            "name one by libvirt's name or its UUID: "
+            f'instance-00000002 ({held.uuid})\n', self.stderr)
+        for name in (held.uuid, 'instance-00000002'):
+            self.assertEqual(1, self.run_command('show', name, '--wait', '0'))
+            self.assertIn('  status    unreachable: ', self.stdout)
+        absent = 'f' * 8 + '-ffff-4fff-8fff-' + 'f' * 12
+        self.assertEqual(3, self.run_command('show', absent))
+        self.assertEqual(
+            f'memstat-pollster: no guest of this node is named {absent}; '
+            '"memstat-pollster status" lists its guests\n', self.stderr)
 
 
 class TestFields(testtools.TestCase):
