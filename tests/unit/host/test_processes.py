@@ -44,6 +44,33 @@ class TestThisMachine(testtools.TestCase):
                         found)
 
 
+class TestWords(testtools.TestCase):
+    """Command lines of a Python program."""
+
+    def test_by_its_path_or_by_the_title_that_it_gave_itself(self):
+        """Cotyledon gives its processes titles."""
+        proc = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        for pid, line in (
+                ('11', b'/usr/bin/python3\0/usr/bin/the-agent\0--config-file'
+                       b'\0/a.conf\0'),
+                ('12', b'the-agent: master process [/usr/bin/the-agent '
+                       b'--config-file=/b.conf]\0\0'),
+                ('13', b'the-agent: NotificationService worker(0)\0'),
+                ('14', b'unshare\0--fork\0/usr/bin/the-agent\0'),
+                ('15', b'/usr/bin/the-agent-2\0'), ('16', b''),
+                ('17', b'\xff')):
+            (proc / pid).mkdir()
+            (proc / pid / 'cmdline').write_bytes(line)
+        (proc / '18').mkdir()
+        self.assertEqual(
+            [['/usr/bin/python3', '/usr/bin/the-agent', '--config-file',
+              '/a.conf'],
+             ['the-agent:', 'NotificationService', 'worker(0)'],
+             ['the-agent:', 'master', 'process', '/usr/bin/the-agent',
+              '--config-file=/b.conf']],
+            sorted(processes.words_of('the-agent', proc)))
+
+
 class TestRecords(testtools.TestCase):
     """Of a /proc that was written down."""
 
