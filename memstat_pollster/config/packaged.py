@@ -10,7 +10,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-"""The files in Ceilometer's package, which it reads where there are no others."""
+"""Files of Ceilometer's package, which it reads where there are no others."""
 
 import importlib.util
 import pathlib

@@ -42,7 +42,8 @@ NO_CALL_LEFT: typing.Final = (
     'it was not asked: as many calls to libvirt are stuck as '
     '[memstat]max_stuck_reads allows')
 LATE: typing.Final = (
-    'it was not asked: the time for the cycle, [memstat]read_timeout, was over')
+    'it was not asked: the time for the cycle, [memstat]read_timeout, was '
+    'over')
 
 #: How many guests one call reads once a read has met a frozen one.
 GUESTS_AT_A_TIME: typing.Final = 8

@@ -293,16 +293,16 @@ class Examination:
             if path is None or in_package:
                 # Ceilometer's package has one wherever it is installed: it
                 # is read only where the notification agent runs.
-                missing = f'there is no {configured} on this machine'
+                absent = f'there is no {configured} on this machine'
                 if not any(ceilometer_conf.is_read_by(conf, words) for words
                            in processes.words_of(_NOTIFICATION)):
                     return Check(
-                        name, Grade.SKIPPED, f'{missing}, and no '
+                        name, Grade.SKIPPED, f'{absent}, and no '
                         'notification agent with this configuration is seen '
                         'to run', 'run this where the notification agent runs')
                 if path is None:
                     return Check(
-                        name, Grade.SKIPPED, f'{missing}: the notification '
+                        name, Grade.SKIPPED, f'{absent}: the notification '
                         'agent reads the one in its Ceilometer, which is not '
                         'in the Python environment of this command',
                         'run the memstat-pollster of the notification '

@@ -30,7 +30,8 @@ CONSOLE = (f'see that the guest is alive: its console, "virsh screenshot '
            f'{UUID}", or a ping')
 HARD_REBOOT = (f'openstack server reboot --hard {UUID}   (the guest is '
                'restarted: agree on it with its owner)')
-RELOAD = 'in the guest: "modprobe -r virtio_balloon && modprobe virtio_balloon"'
+RELOAD = ('in the guest: "modprobe -r virtio_balloon && modprobe '
+          'virtio_balloon"')
 OLD_KERNEL = 'a kernel before 4.11 may have to be updated'
 RESTART = ('in the guest, as administrator: "net stop BalloonService" and '
            '"net start BalloonService"')

@@ -110,7 +110,8 @@ What libvirt says
         self.make(test_status_command.hung(properties=LINUX))
         self.assertEqual(1, self.run_command('show', 'web'))
         text = plain(self.stdout)
-        self.assertIn('  guest OS  linux, by the image property os_distro\n', text)
+        self.assertIn('  guest OS  linux, by the image property os_distro\n',
+                      text)
         self.assertIn('  YES  stale            the guest last answered N s '
                       'ago, more than 30 s\n  -    invalid          not '
                       'asked\n', text)
