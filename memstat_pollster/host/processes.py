@@ -125,15 +125,28 @@ def _uptime_s(stat: bytes) -> float:
     return max(time.clock_gettime(time.CLOCK_BOOTTIME) - started_s, 0.0)
 
 
-def words_of(program: str, proc: pathlib.Path = PROC) -> list[list[str]]:
+def words_of(program: str, proc: pathlib.Path = PROC,
+             within_s: float = SEARCH_S) -> list[list[str]] | None:
     """The command line of each process of a Python program, as words.
 
     Python's own name and path come first, or what the program has made of its
     title, as "NAME: master process [/usr/bin/NAME --config-file FILE]".
 
-    :returns: nothing of a process that cannot be seen from here.  Never
-        raises.
+    :param within_s: how long to wait for the kernel; see :class:`Search`
+    :returns: nothing of a process that cannot be seen from here; None when
+        the kernel did not answer.  Never raises.
     """
+    out = background.start(lambda: _words_of(program, proc), _Unanswered(),
+                           'memstat-processes')
+    if not background.is_done(out, within_s):
+        return None
+    try:
+        return out.result()
+    except _Unanswered:
+        return None
+
+
+def _words_of(program: str, proc: pathlib.Path) -> list[list[str]]:
     found = []
     for directory in proc.glob('[0-9]*'):
         try:

@@ -294,8 +294,14 @@ class Examination:
                 # Ceilometer's package has one wherever it is installed: it
                 # is read only where the notification agent runs.
                 absent = f'there is no {configured} on this machine'
-                if not any(ceilometer_conf.is_read_by(conf, words) for words
-                           in processes.words_of(_NOTIFICATION)):
+                services = processes.words_of(_NOTIFICATION)
+                if services is None:
+                    return Check(
+                        name, Grade.SKIPPED, f'{absent}, and whether a '
+                        'notification agent runs could not be found out',
+                        'run this again, where the notification agent runs')
+                if not any(ceilometer_conf.is_read_by(conf, words)
+                           for words in services):
                     return Check(
                         name, Grade.SKIPPED, f'{absent}, and no '
                         'notification agent with this configuration is seen '

@@ -156,6 +156,12 @@ class TestHangs(testtools.TestCase):
         return [thread for thread in threading.enumerate()
                 if thread.name == 'memstat-processes']
 
+    def test_words_of_a_program_are_not_waited_for_either(self):
+        self.assertIsNone(processes.words_of('qemu', self.proc, 0.1))
+        (thread,) = self.threads()
+        self.answer()
+        thread.join(60)
+
     def test_one_thread_is_left_behind_and_keeps_no_process_alive(self):
         for _ in range(3):
             self.assertIsNone(self.search.pids())

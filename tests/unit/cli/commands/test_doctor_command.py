@@ -291,7 +291,7 @@ class TestPackaged(DoctorTest):
 
     def words_of(self, program):
         self.assertEqual('ceilometer-agent-notification', program)
-        return [self.words] if self.words else []
+        return [self.words] if self.words else self.words
 
     def gnocchi(self):
         return self.doctor()[1]['gnocchi_definitions']
@@ -319,6 +319,14 @@ class TestPackaged(DoctorTest):
                 ('skipped', f'there is no pipeline.yaml {NO_AGENT}',
                  'run this where the notification agent runs'),
                 self.gnocchi())
+
+    def test_a_kernel_that_does_not_tell(self):
+        self.words = None
+        self.assertEqual(
+            ('skipped', 'there is no pipeline.yaml on this machine, and '
+             'whether a notification agent runs could not be found out',
+             'run this again, where the notification agent runs'),
+            self.gnocchi())
 
     def test_a_notification_agent_of_another_python(self):
         """What is in its Ceilometer is not known here."""
