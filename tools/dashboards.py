@@ -214,6 +214,10 @@ RESIDENT_DESCRIPTION: typing.Final = (
     'What the QEMU processes of the node hold of its memory, against what '
     'the guests say they use. What lies between them are caches and memory '
     'that guests have freed and the host has not got back.')
+ABOVE_USED_DESCRIPTION: typing.Final = (
+    f'{RESIDENT_DESCRIPTION} A guest is not here whose QEMU holds less than '
+    'the guest uses: the host has swapped it out, or it has huge pages, which '
+    'are not part of resident memory.')
 FAULTS: typing.Final = (
     'Guests that run and have no memory numbers. The compute agent\'s log '
     'and the metadata of the sample memory.balloon.status have the remedy.')
@@ -281,10 +285,10 @@ class Prometheus(Source):
             self.lines('Age of the statistics', AGE_DESCRIPTION, 's',
                        [self._of_guests('ceilometer_memory_stats_age')]),
             self.lines('Resident above used, ten guests',
-                       RESIDENT_DESCRIPTION, MEBIBYTES, [self._query(
+                       ABOVE_USED_DESCRIPTION, MEBIBYTES, [self._query(
                            'topk(10, ceilometer_memory_resident{} - on '
                            '(instance, resource, resource_name) '
-                           'ceilometer_memory_usage{})',
+                           'ceilometer_memory_usage{} > 0)',
                            '{{resource_name}}')]),
         ]
         reasons = [

@@ -22,6 +22,9 @@ from memstat_pollster.model import judged
 from memstat_pollster import text
 
 
+#: How many guests without a known name a message names.
+NAMED: typing.Final = 3
+
 #: What a UUID looks like; a word of this form never means another name.
 _UUID: typing.Final = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 
@@ -105,6 +108,16 @@ def _ambiguous(word: str, found: collections.abc.Sequence[judged.Guest],
 def _unknown(cycle: judged.Cycle, word: str) -> str:
     message = ('no guest of this node is named '
                + (text.printable(word) or "''"))
+    # Nova's names are in metadata that libvirt gives, or does not.
+    nameless = [guest for guest in cycle.guests.values()
+                if guest.domain is None and guest.display_name is None]
+    if nameless and not _UUID.fullmatch(word.lower()):
+        more = len(nameless) - NAMED
+        return (f'{message}, as far as is known, but of '
+                f'{len(nameless)} guest{"s" * (len(nameless) != 1)} libvirt '
+                "did not tell Nova's name; name one by libvirt's name or its "
+                'UUID: ' + ', '.join(map(str, nameless[:NAMED]))
+                + (f' and {more} more' if more > 0 else ''))
     names = sorted({name for guest in cycle.guests.values()
                     for name in (*guest.names, guest.uuid)})
     near = difflib.get_close_matches(word, names)

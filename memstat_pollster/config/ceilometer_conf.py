@@ -127,6 +127,21 @@ def find(conf: cfg.ConfigOpts, name: str) -> pathlib.Path | None:
     return None if path is None else pathlib.Path(path)
 
 
+def is_read_by(conf: cfg.ConfigOpts,
+               words: collections.abc.Sequence[str]) -> bool:
+    """Whether a service that is started so reads this configuration.
+
+    :param words: its command line
+    """
+    named = [after for word, after in zip(words, [*words[1:], ''],
+                                          strict=True)
+             if word == '--config-file']
+    named += [word.partition('=')[2] for word in words
+              if word.startswith('--config-file=')]
+    ours = conf.config_file or [CEILOMETER_CONF]
+    return bool(set(named or [CEILOMETER_CONF]) & set(ours))
+
+
 def is_there(path: str) -> bool:
     """Whether there is such a file, or one may be hidden from this user."""
     try:

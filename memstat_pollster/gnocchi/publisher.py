@@ -12,7 +12,6 @@
 
 """Which definitions Ceilometer's Gnocchi publisher reads."""
 
-import importlib.util
 import pathlib
 import typing
 import urllib.parse
@@ -21,6 +20,7 @@ from oslo_config import cfg
 
 from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import errors
+from memstat_pollster.config import packaged
 from memstat_pollster.config import yamlfile
 from memstat_pollster.gnocchi import definitions
 
@@ -35,16 +35,33 @@ _PIPELINE: typing.Final = cfg.StrOpt('pipeline_cfg_file',
                                      default='pipeline.yaml')
 
 
-def publishers(conf: cfg.ConfigOpts) -> tuple[pathlib.Path | None,
-                                              tuple[str, ...]]:
+def pipeline(conf: cfg.ConfigOpts, package: pathlib.Path | None,
+             ) -> tuple[str, pathlib.Path | None, bool]:
+    """The pipeline.yaml that the notification agent reads.
+
+    :param package: Ceilometer's, see ``packaged.directory``
+    :returns: its name in the configuration; where it is, None where there is
+        none; whether it is the one in Ceilometer's package
+    :raises errors.ConfigurationError: the option cannot be used
+    """
+    name = ceilometer_conf.option(conf, _PIPELINE)
+    path = ceilometer_conf.find(conf, name)
+    if path is not None:
+        return name, path, False
+    return name, packaged.configuration(package, name), True
+
+
+def publishers(conf: cfg.ConfigOpts, package: pathlib.Path | None,
+               ) -> tuple[pathlib.Path | None, tuple[str, ...]]:
     """The pipeline.yaml that is read, and what its publishers read.
 
+    :param package: Ceilometer's, see ``packaged.directory``
     :returns: None and nothing where there is no pipeline.yaml; the names of
         definitions files are in order, each of them once
     :raises errors.ConfigurationError: naming the file that
         cannot be used
     """
-    path = ceilometer_conf.find(conf, ceilometer_conf.option(conf, _PIPELINE))
+    _name, path, _packaged = pipeline(conf, package)
     if path is None:
         return None, ()
     try:
@@ -63,29 +80,28 @@ def source(conf: cfg.ConfigOpts) -> pathlib.Path:
 
     :raises errors.ConfigurationError: there is none
     """
-    path, names = publishers(conf)
+    package = packaged.directory()
+    path, names = publishers(conf, package)
     if len(names) > 1:
         raise errors.ConfigurationError(
             f'the publishers in {path} read more than one file: say with '
             f'--from which one is meant: {", ".join(sorted(names))}')
-    return definitions_file(conf, *names)
+    return definitions_file(conf, package, *names)
 
 
-def definitions_file(conf: cfg.ConfigOpts,
+def definitions_file(conf: cfg.ConfigOpts, package: pathlib.Path | None,
                      name: str = definitions.DEFAULT_FILE) -> pathlib.Path:
     """A definitions file, as the publisher looks for it.
 
+    :param package: Ceilometer's, see ``packaged.directory``
     :returns: the one in Ceilometer's package where there is none of that name
     :raises errors.ConfigurationError: there is none
     """
     found = ceilometer_conf.find(conf, name)
     if found is not None:
         return found
-    spec = importlib.util.find_spec('ceilometer')
-    for directory in (spec and spec.submodule_search_locations) or ():
-        path = pathlib.Path(directory) / _IN_PACKAGE
-        if path.is_file():
-            return path
+    if package is not None and (package / _IN_PACKAGE).is_file():
+        return package / _IN_PACKAGE
     raise errors.ConfigurationError(
         f'no {definitions.DEFAULT_FILE} was found, neither in the '
         "configuration's directories nor in an installed Ceilometer: name "

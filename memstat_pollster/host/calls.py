@@ -37,6 +37,14 @@ Refuse = collections.abc.Callable[[str], str | None]
 #: client that reads a guest's statistics holds its job for a few ms.
 RETRIES_S: typing.Final = (0.01, 0.03, 0.1, 0.2)
 
+#: Why a guest was not asked that nothing is known to be wrong with.
+NO_CALL_LEFT: typing.Final = (
+    'it was not asked: as many calls to libvirt are stuck as '
+    '[memstat]max_stuck_reads allows')
+LATE: typing.Final = (
+    'it was not asked: the time for the cycle, [memstat]read_timeout, was '
+    'over')
+
 #: How many guests one call reads once a read has met a frozen one.
 GUESTS_AT_A_TIME: typing.Final = 8
 
@@ -188,6 +196,22 @@ def live_xml(uuids: collections.abc.Sequence[str], found: dict[str, str],
                     raise
                 gone.add(uuid)
     return work
+
+
+def unasked(records: dict[str, observation.Record],
+            uuids: collections.abc.Iterable[str],
+            late: bool) -> dict[str, observation.Record]:
+    """The same records; those of guests that were not asked say why.
+
+    :param uuids: of guests that a read has not come to
+    :param late: whether the time was over; otherwise the calls were used up
+    """
+    for uuid in uuids:
+        record = records.get(uuid)
+        if record is not None and record.busy and record.trouble is None:
+            records[uuid] = dataclasses.replace(
+                record, trouble=LATE if late else NO_CALL_LEFT)
+    return records
 
 
 def nova_metadata(uuids: collections.abc.Collection[str],

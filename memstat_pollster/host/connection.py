@@ -17,6 +17,7 @@ import errno
 import grp
 import os
 import pathlib
+import pwd
 import re
 import stat
 import typing
@@ -122,7 +123,14 @@ def _advice(code: int | None, message: str) -> str | None:
     return None
 
 
-_AS_ROOT: typing.Final = 'go on as root or as a member of the group libvirt'
+_AS_ROOT: typing.Final = (
+    'go on as root, or as a member of the group that the socket is open to, '
+    'which on most distributions is libvirt')
+
+#: Groups that give more than the use of a socket.
+_MIGHTY_GROUPS: typing.Final = frozenset((
+    'adm', 'disk', 'docker', 'kmem', 'lxd', 'root', 'shadow', 'sudo', 'sys',
+    'wheel'))
 
 
 def _who_may_use(message: str) -> str:
@@ -133,8 +141,19 @@ def _who_may_use(message: str) -> str:
     try:
         found = pathlib.Path(named.group(1)).stat()
         group = grp.getgrgid(found.st_gid).gr_name
+        owner = pwd.getpwuid(found.st_uid).pw_name
     except (OSError, KeyError):
         return _AS_ROOT
-    return (f'the socket is open to its owner and the group {group} (mode '
-            f'{stat.S_IMODE(found.st_mode):04o}): go on as root or as a '
-            f'member of that group')
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o006 == 0o006:
+        return (f'the socket is open to everybody (mode {mode:04o}): see '
+                'whether AppArmor or SELinux refused this ("journalctl -k")')
+    if mode & 0o060 != 0o060:
+        return (f'the socket is open to its owner {owner} alone (mode '
+                f'{mode:04o}): go on as root')
+    if group in _MIGHTY_GROUPS:
+        return (f'the socket is open to its owner {owner} and the group '
+                f'{group} (mode {mode:04o}), which gives more than that: go '
+                'on as root')
+    return (f'the socket is open to its owner {owner} and the group {group} '
+            f'(mode {mode:04o}): go on as root or as a member of that group')

@@ -255,7 +255,8 @@ class Inspector:
                 records = self._states(deadline_s)
             self._read_around(records, suspects, out, deadline_s)
             self._wait_for_slow(records, fresh, out, deadline_s)
-            return self._again(records, out, held_before, deadline_s)
+            self._again(records, out, held_before, deadline_s)
+            return calls.unasked(records, self._unasked, self._was_late)
         finally:
             self._pool.settle(out)
 

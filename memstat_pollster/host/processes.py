@@ -125,6 +125,43 @@ def _uptime_s(stat: bytes) -> float:
     return max(time.clock_gettime(time.CLOCK_BOOTTIME) - started_s, 0.0)
 
 
+def words_of(program: str, proc: pathlib.Path = PROC,
+             within_s: float = SEARCH_S) -> list[list[str]] | None:
+    """The command line of each process of a Python program, as words.
+
+    Python's own name and path come first, or what the program has made of its
+    title, as "NAME: master process [/usr/bin/NAME --config-file FILE]".
+
+    :param within_s: how long to wait for the kernel; see :class:`Search`
+    :returns: nothing of a process that cannot be seen from here; None when
+        the kernel did not answer.  Never raises.
+    """
+    out = background.start(lambda: _words_of(program, proc), _Unanswered(),
+                           'memstat-processes')
+    if not background.is_done(out, within_s):
+        return None
+    try:
+        return out.result()
+    except _Unanswered:
+        return None
+
+
+def _words_of(program: str, proc: pathlib.Path) -> list[list[str]]:
+    found = []
+    for directory in proc.glob('[0-9]*'):
+        try:
+            line = (directory / 'cmdline').read_bytes()
+        except OSError:
+            # It has ended, or it is not ours to see.
+            continue
+        words = [word.strip('[]') for word in
+                 line.decode(errors='replace').replace('\0', ' ').split()]
+        names = [os.path.basename(word) for word in words[:2]]
+        if program in names or words[:1] == [f'{program}:']:
+            found.append(words)
+    return found
+
+
 #: A run of QEMU: a guest's UUID, and libvirt's id of the run.
 Run = tuple[str, int]
 

@@ -80,6 +80,11 @@ class Advice:
     by_configuration: bool = False
 
 
+def each_of(system: str, steps: Steps) -> Steps:
+    """The steps of one operating system, for guests of which it is unknown."""
+    return tuple(f'{system}: {step}' for step in steps)
+
+
 NOVA_OFF: typing.Final = (
     "Nova's [libvirt]mem_stats_period_seconds is not above 0 on this host: "
     "set it, restart nova-compute and hard reboot the guest")
@@ -92,6 +97,28 @@ WINDOWS_SERVICE: typing.Final = (
 LINUX_DRIVER: typing.Final = (
     'load the balloon driver in the guest: "modprobe virtio_balloon", and '
     'see that its kernel has CONFIG_VIRTIO_BALLOON')
+LINUX_SERVICE: typing.Final = (
+    'reload virtio_balloon in the guest; kernels before 4.11 may need an '
+    'update')
+#: No image of 0.3.0 to 0.6.3 has the module (cirros's src/etc/modules).  One
+#: whose kernel has the driver built in reports.
+CIRROS_DRIVER: typing.Final = (
+    'cirros images have no balloon driver that can be loaded: use another '
+    'image for guests whose memory is to be metered')
+CIRROS_SERVICE: typing.Final = (
+    "the balloon driver in the guest's kernel sends no memory numbers: reboot "
+    'the guest, and use another image if it still sends none')
+#: The driver with statistics: freebsd-src, pull request 2116.
+FREEBSD_DRIVER: typing.Final = (
+    "FreeBSD's balloon driver sends no statistics (one that does was "
+    'proposed in April 2026): measure inside the guest, unless its FreeBSD '
+    'has the new driver')
+FREEBSD_SERVICE: typing.Final = (
+    "the guest's balloon driver sends no memory numbers: measure inside the "
+    'guest')
+BUILT_IN_STALE: typing.Final = (
+    'see that the guest is alive; if it is, reboot it, because a balloon '
+    'driver that is part of the kernel cannot be reloaded')
 
 _LINUX_BOUND: typing.Final = (
     'in the guest, see whether the driver is bound: "ls '
@@ -119,6 +146,24 @@ LINUX_DRIVER_STEPS: typing.Final = (
     'make it last: a line "virtio_balloon" in /etc/modules-load.d/')
 LINUX_RELOAD_STEP: typing.Final = (
     'in the guest: "modprobe -r virtio_balloon && modprobe virtio_balloon"')
+LINUX_OLD_KERNEL_STEP: typing.Final = (
+    'a kernel before 4.11 may have to be updated')
+BUILT_IN_STEP: typing.Final = (
+    "if the guest is alive: reboot it; a driver that is part of the guest's "
+    'kernel cannot be reloaded')
+CIRROS_DRIVER_STEPS: typing.Final = (
+    'use another image: cirros images have no balloon driver that can be '
+    'loaded',)
+CIRROS_SERVICE_STEPS: typing.Final = (
+    'in the guest: "sudo reboot"',
+    'if it still sends no memory numbers: use another image')
+FREEBSD_DRIVER_STEPS: typing.Final = (
+    'find out whether the FreeBSD of the guest has a balloon driver with '
+    'statistics; one was proposed in April 2026',
+    'if not: measure inside the guest')
+FREEBSD_SERVICE_STEPS: typing.Final = (
+    'see that the guest is a FreeBSD: its image property os_distro says so',
+    'if it is: measure inside the guest')
 WINDOWS_RESTART_STEP: typing.Final = (
     'in the guest, as administrator: "net stop BalloonService" and "net '
     'start BalloonService"')

@@ -48,6 +48,19 @@ class GuestOS(enum.Enum):
     UNKNOWN = 'unknown'
 
 
+class KnownBy(enum.Enum):
+    """By what in its XML a guest's operating system is known.
+
+    Nova writes image properties there since 2025.2 only (commit 7ce26377af).
+    Before, nothing but the Hyper-V features tells.
+    """
+
+    OS_DISTRO = 'os_distro'
+    OS_TYPE = 'os_type'
+    LIBOSINFO = 'libosinfo'
+    HYPERV = 'hyperv'
+
+
 class InvalidDomainXML(ValueError):
     """A domain's XML that cannot be parsed, or is no domain's."""
 
@@ -66,6 +79,8 @@ class Domain:
         none are requested (no stats element, or a period that is no number)
     :ivar guest_os: for the wording of remedies only
     :ivar flavor_id: of Nova's metadata; None before OpenStack 2025.2
+    :ivar os_known_by: what told the guest's operating system; None where
+        nothing did
     """
 
     domain_id: int
@@ -75,6 +90,7 @@ class Domain:
     period_s: int | None
     guest_os: GuestOS
     flavor_id: str | None = None
+    os_known_by: KnownBy | None = None
 
     @property
     def has_balloon(self) -> bool:
@@ -106,14 +122,16 @@ def parse(xml: str) -> Domain:
         raise InvalidDomainXML(f'the root element is {root.tag!r}, '
                                f'not domain')
     balloon = root.find('devices/memballoon')
+    guest_os, known_by = _guest_os(root)
     return Domain(
         domain_id=_integer(root.get('id'), -1),
         name=root.findtext('name') or '',
         display_name=_display_name(root),
         balloon_model=None if balloon is None else balloon.get('model'),
         period_s=_period(balloon),
-        guest_os=_guest_os(root),
-        flavor_id=_flavor_id(root))
+        guest_os=guest_os,
+        flavor_id=_flavor_id(root),
+        os_known_by=known_by)
 
 
 def display_name(metadata: str) -> str | None:
@@ -163,34 +181,39 @@ def _flavor_id(root: etree._Element) -> str | None:
     return flavors[0].get('id') if flavors else None
 
 
-def _guest_os(root: etree._Element) -> GuestOS:
+def _guest_os(root: etree._Element) -> tuple[GuestOS, KnownBy | None]:
     """Nova's image properties first, then libosinfo, then Hyper-V features.
 
     Nova gives Hyper-V enlightenments to guests whose os_type is windows
     (nova/virt/libvirt/driver.py _set_features), and so do other tools.
+
+    :returns: the operating system, and by what it is known
     """
     properties = {element.get('name', ''): (element.text or '').strip().lower()
                   for element in _nova(root, 'image/properties/property')}
     distro = properties.get('os_distro', '')
     kind = properties.get('os_type', '')
-    for word in (distro, kind):
+    for word, known_by in ((distro, KnownBy.OS_DISTRO),
+                           (kind, KnownBy.OS_TYPE)):
         if word in ('windows', 'cirros', 'freebsd'):
-            return GuestOS(word)
-    if distro in LINUX_DISTROS or kind == 'linux':
-        return GuestOS.LINUX
+            return GuestOS(word), known_by
+    if distro in LINUX_DISTROS:
+        return GuestOS.LINUX, KnownBy.OS_DISTRO
+    if kind == 'linux':
+        return GuestOS.LINUX, KnownBy.OS_TYPE
     for element in root.iterfind(
             'metadata/{http://libosinfo.org/xmlns/libvirt/domain/1.0}libosinfo'
             '/{http://libosinfo.org/xmlns/libvirt/domain/1.0}os'):
         identity = element.get('id', '').lower()
         if 'microsoft.com/' in identity:
-            return GuestOS.WINDOWS
+            return GuestOS.WINDOWS, KnownBy.LIBOSINFO
         for word in ('cirros', 'freebsd'):
             if word in identity:
-                return GuestOS(word)
+                return GuestOS(word), KnownBy.LIBOSINFO
         # http://redhat.com/rhel/9.4, http://centos.org/centos-stream/10
         if 'linux' in identity or any(f'/{distro}' in identity
                                       for distro in LINUX_DISTROS):
-            return GuestOS.LINUX
+            return GuestOS.LINUX, KnownBy.LIBOSINFO
     if root.find('features/hyperv') is not None:
-        return GuestOS.WINDOWS
-    return GuestOS.UNKNOWN
+        return GuestOS.WINDOWS, KnownBy.HYPERV
+    return GuestOS.UNKNOWN, None

@@ -17,8 +17,9 @@ import typing
 
 
 
-#: Nova's own default (nova/conf/libvirt.py): an integer without bounds; at
-#: 0 or below Nova gives its guests no balloon device.
+#: Nova's own default (nova/conf/libvirt.py): an integer without bounds.  At
+#: 0 or below Nova gives its guests no balloon device since March 2025 (commit
+#: 2180c205b4); before, libvirt added one without a period.
 DEFAULT_PERIOD_S: typing.Final = 10
 
 

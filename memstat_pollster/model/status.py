@@ -122,29 +122,21 @@ class Status(enum.IntEnum):
             'no balloon driver has ever spoken', {
                 _OS.WINDOWS: texts.WINDOWS_DRIVER,
                 _OS.LINUX: texts.LINUX_DRIVER,
-                _OS.CIRROS:
-                    'cirros does not load a balloon driver by itself: in the '
-                    'guest run "modprobe virtio_balloon" where its kernel '
-                    'has the module, or use another image',
-                _OS.FREEBSD:
-                    "FreeBSD's balloon driver sends no statistics: measure "
-                    'inside the guest',
+                _OS.CIRROS: texts.CIRROS_DRIVER,
+                _OS.FREEBSD: texts.FREEBSD_DRIVER,
                 _ANY_OS: f'Linux: {texts.LINUX_DRIVER}. Windows: '
-                         f'{texts.WINDOWS_DRIVER}'}, {
-                _OS.LINUX: texts.LINUX_DRIVER_STEPS,
-                _OS.CIRROS: (
-                    'in the guest: "sudo modprobe virtio_balloon"',
-                    'if its kernel has no such module: use another image'),
-                _OS.FREEBSD: (
-                    "FreeBSD's driver has no statistics: measure inside the "
-                    'guest',),
+                         f'{texts.WINDOWS_DRIVER}. cirros: use another image. '
+                         'FreeBSD: measure inside the guest'}, {
                 _OS.WINDOWS: texts.WINDOWS_DRIVER_STEPS,
+                _OS.LINUX: texts.LINUX_DRIVER_STEPS,
+                _OS.CIRROS: texts.CIRROS_DRIVER_STEPS,
+                _OS.FREEBSD: texts.FREEBSD_DRIVER_STEPS,
                 _ANY_OS: (
                     texts.CONSOLE_STEP,
-                    *(f'Linux: {step}'
-                      for step in texts.LINUX_DRIVER_STEPS),
-                    *(f'Windows: {step}'
-                      for step in texts.WINDOWS_DRIVER_STEPS))},
+                    *texts.each_of('Linux', texts.LINUX_DRIVER_STEPS),
+                    *texts.each_of('Windows', texts.WINDOWS_DRIVER_STEPS),
+                    *texts.each_of('cirros', texts.CIRROS_DRIVER_STEPS),
+                    *texts.each_of('FreeBSD', texts.FREEBSD_DRIVER_STEPS))},
             rank=1),
         rules.why_not_driver_missing)
     SERVICE_MISSING = (
@@ -153,13 +145,20 @@ class Status(enum.IntEnum):
             'Windows without the service BalloonService.',
             'its driver sends no numbers', {
                 _OS.WINDOWS: texts.WINDOWS_SERVICE,
-                _OS.LINUX: 'reload virtio_balloon in the guest; kernels '
-                           'before 4.11 may need an update',
-                _ANY_OS: f'Windows: {texts.WINDOWS_SERVICE}'}, {
-                _OS.LINUX: (
-                    texts.LINUX_RELOAD_STEP,
-                    'a kernel before 4.11 may have to be updated'),
-                _ANY_OS: texts.WINDOWS_SERVICE_STEPS},
+                _OS.LINUX: texts.LINUX_SERVICE,
+                _OS.CIRROS: texts.CIRROS_SERVICE,
+                _OS.FREEBSD: texts.FREEBSD_SERVICE,
+                _ANY_OS: f'Windows: {texts.WINDOWS_SERVICE}. Linux: '
+                         f'{texts.LINUX_SERVICE}'}, {
+                _OS.WINDOWS: texts.WINDOWS_SERVICE_STEPS,
+                _OS.LINUX: (texts.LINUX_RELOAD_STEP,
+                            texts.LINUX_OLD_KERNEL_STEP),
+                _OS.CIRROS: texts.CIRROS_SERVICE_STEPS,
+                _OS.FREEBSD: texts.FREEBSD_SERVICE_STEPS,
+                _ANY_OS: (
+                    *texts.each_of('Windows', texts.WINDOWS_SERVICE_STEPS),
+                    *texts.each_of('Linux', (texts.LINUX_RELOAD_STEP,
+                                             texts.LINUX_OLD_KERNEL_STEP)))},
             rank=2),
         rules.why_not_service_missing)
     STALE = (
@@ -171,12 +170,16 @@ class Status(enum.IntEnum):
                              'service BalloonService',
                 _OS.LINUX: 'see that the guest is alive and reload '
                            'virtio_balloon in it',
+                _OS.CIRROS: texts.BUILT_IN_STALE,
+                _OS.FREEBSD: texts.BUILT_IN_STALE,
                 _ANY_OS: 'see that the guest is alive; in Linux reload '
                          'virtio_balloon, in Windows restart the service '
                          'BalloonService'}, {
                 _OS.LINUX: (texts.CONSOLE_STEP, texts.LINUX_RELOAD_STEP),
                 _OS.WINDOWS: (texts.CONSOLE_STEP,
                               texts.WINDOWS_RESTART_STEP),
+                _OS.CIRROS: (texts.CONSOLE_STEP, texts.BUILT_IN_STEP),
+                _OS.FREEBSD: (texts.CONSOLE_STEP, texts.BUILT_IN_STEP),
                 _ANY_OS: (
                     texts.CONSOLE_STEP,
                     f'Linux: {texts.LINUX_RELOAD_STEP}',

@@ -160,6 +160,9 @@ class Lab:
         for name, used in APPS.items():
             scripted(name, _using(used))
         scripted('foreign', _using(390), project_id=OTHER_PROJECT)
+        # As an idle Linux guest: its kernel keeps 12 MiB of what is free.
+        scripted('idle', node.linux_stats(
+            TOTAL_MIB * 1024, 352 * 1024, 340 * 1024))
         scripted('no-device', model='none')
         scripted('no-driver')
         scripted('windows', node.windows_without_service())

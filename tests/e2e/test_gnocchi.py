@@ -151,6 +151,17 @@ class TestQueries(base.EndToEndTest):
                     strict=True):
                 self.check_values(value, output)
 
+    def test_percentages_of_a_guest_whose_kernel_keeps_free_memory(self):
+        """MemAvailable is less than MemFree: no share is less than 0."""
+        guest = self.lab.guests['idle']
+        own = {meter: self.lab.wait_measure(guest, f'memory.{meter}', 0)
+               for meter in ('available', 'usable', 'unused')}
+        self.assertEqual(
+            {'available': 400.0, 'usable': 340.0, 'unused': 352.0}, own)
+        used, cached = self.lab.page('gnocchi-percent', GUEST=guest.uuid)
+        self.check_values(15.0, used)
+        self.check_values(0.0, cached)
+
     def test_the_ten_fullest_of_a_project(self):
         """Another project's guest is fuller than nine of them."""
         expected = [(self.lab.guests[name].uuid, 100 * used / base.TOTAL_MIB)
@@ -202,7 +213,7 @@ class TestQueries(base.EndToEndTest):
 
     def test_host_wide_sums(self):
         """As the sums of what each guest has for itself."""
-        reporting = ('web', 'db', 'gap', 'foreign', *base.APPS)
+        reporting = ('web', 'db', 'gap', 'foreign', 'idle', *base.APPS)
         for name in reporting:
             self.lab.wait_measure(self.lab.guests[name], 'memory.usage', 0)
         # Gnocchi works through what came later while the commands run.

@@ -614,7 +614,7 @@ class TestQueries(PrometheusTest):
             'Resident above used, ten guests': lambda: [dict(sorted(
                 ((uuid, value - metric('_usage')[uuid])
                  for uuid, value in metric('_resident').items()
-                 if uuid in metric('_usage')),
+                 if value > metric('_usage').get(uuid, value)),
                 key=lambda item: -item[1])[:10])],
             'Guests by status': lambda: [
                 {None: count} if count else {} for count in counts.values()],

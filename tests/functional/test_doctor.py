@@ -167,6 +167,24 @@ class TestDoctor(published.SharedGuestsTest):
             '-f', 'json', '--user', 'nobody'))
         self.compare(done, 0, {})
 
+    def test_root_with_a_python_that_the_agents_user_may_not_use(self):
+        """What is known of that Python says nothing of the agent's."""
+        self.needs_permissions()
+        closed = self.directory / 'closed'
+        closed.mkdir(mode=0o700)
+        (closed / 'python').symlink_to(sys.executable)
+        done = self.run_doctor(
+            prefix=['env', 'PYTHONPATH=' + ':'.join(filter(None, sys.path)),
+                    str(closed / 'python')],
+            arguments=('-f', 'json', '--user', 'nobody'))
+        self.compare(done, 0, dict.fromkeys(
+            ('libvirt_python', 'ceilometer_version', 'entry_points',
+             'builtin_pollsters'), skipped(
+                 f'nobody may not use {closed}, where the Python of this '
+                 'command is: it is not the one that the agent runs with',
+                 "run the memstat-pollster of the agent's Python "
+                 'environment')))
+
     def test_a_line_for_each_check(self):
         done = self.run_doctor()
         rows = [[cell.strip() for cell in line.split('|')[1:-1]]
@@ -199,8 +217,8 @@ class TestDoctor(published.SharedGuestsTest):
         self.assertEqual((2, 'error'), (done.returncode,
                                         found['libvirt']['outcome']))
         self.assertIn('Permission denied', found['libvirt']['finding'])
-        self.assertIn('the group root (mode 0700): go on as root or as a '
-                      'member of that group', found['libvirt']['remedy'])
+        self.assertEqual('the socket is open to its owner root alone (mode '
+                         '0700): go on as root', found['libvirt']['remedy'])
 
     # ceilometer.conf
 
@@ -456,7 +474,7 @@ class TestDoctor(published.SharedGuestsTest):
                 f'gnocchi://?resources_definition_file={second}']})
         self.write(self.pipeline, document)
         self.check(0, gnocchi_definitions=ok(
-            f'{self.definitions}, {second} names all 11 meters'))
+            f'{self.definitions}, {second} together name all 11 meters'))
 
     def broken_gnocchi(self, finding):
         self.check(1, gnocchi_definitions=(
@@ -485,8 +503,20 @@ class TestDoctor(published.SharedGuestsTest):
             f'{self.pipeline} publishes nothing to Gnocchi'))
         self.pipeline.unlink()
         self.check(0, gnocchi_definitions=skipped(
-            'there is no pipeline.yaml on this machine',
+            'there is no pipeline.yaml on this machine, and no notification '
+            'agent with this configuration is seen to run',
             'run this where the notification agent runs'))
+
+    def test_ceilometers_own_pipeline_where_the_notification_agent_runs(self):
+        """Debian's packages install no pipeline.yaml."""
+        self.pipeline.unlink()
+        service = self.directory / 'ceilometer-agent-notification'
+        service.write_text('input()\n')
+        process = subprocess.Popen(
+            [sys.executable, str(service), '--config-file', str(self.conf)],
+            stdin=subprocess.PIPE)
+        self.addCleanup(process.communicate, b'\n')
+        self.check(0)
 
     # The command
 

@@ -254,7 +254,9 @@ class TestHostile(published.SharedAgentTest):
             guest, self.settled(guest, 'service_missing'), 'service_missing',
             'the balloon driver is bound, but sends no memory numbers',
             'Windows: in the guest run "blnsvr.exe -i" from virtio-win as '
-            'administrator and see that the service BalloonService runs')
+            'administrator and see that the service BalloonService runs. '
+            'Linux: reload virtio_balloon in the guest; kernels before 4.11 '
+            'may need an update')
 
     @published.signature('invalid', 'A record that ends half-way')
     def test_record_that_ends_half_way(self):

@@ -38,13 +38,16 @@ LINUX_DRIVER = (
 WINDOWS_DRIVER = (
     'install the balloon driver from virtio-win, then run "blnsvr.exe -i" as '
     'administrator (service BalloonService)')
-ANY_DRIVER = f'Linux: {LINUX_DRIVER}. Windows: {WINDOWS_DRIVER}'
+ANY_DRIVER = (
+    f'Linux: {LINUX_DRIVER}. Windows: {WINDOWS_DRIVER}. cirros: use another '
+    'image. FreeBSD: measure inside the guest')
 CIRROS_DRIVER = (
-    'cirros does not load a balloon driver by itself: in the guest run '
-    '"modprobe virtio_balloon" where its kernel has the module, or use '
-    'another image')
+    'cirros images have no balloon driver that can be loaded: use another '
+    'image for guests whose memory is to be metered')
 FREEBSD_DRIVER = (
-    "FreeBSD's balloon driver sends no statistics: measure inside the guest")
+    "FreeBSD's balloon driver sends no statistics (one that does was proposed "
+    'in April 2026): measure inside the guest, unless its FreeBSD has the new '
+    'driver')
 WINDOWS_SERVICE = (
     'in the guest run "blnsvr.exe -i" from virtio-win as administrator and '
     'see that the service BalloonService runs')

@@ -97,6 +97,7 @@ class Domain:
     """A guest of the fake libvirt.
 
     :ivar xml_error: raised when its XML is asked for
+    :ivar metadata_error: raised when its metadata is asked for
     :ivar period_error: raised when its period is to be set
     :ivar period_set: called when its period has been set
     """
@@ -110,7 +111,7 @@ class Domain:
         self.period, self.model = period, model
         self.display_name, self.properties = display_name, properties
         self.document = None
-        self.xml_error = self.period_error = None
+        self.xml_error = self.period_error = self.metadata_error = None
         self.period_set = lambda: None
         self.monitor = Monitor()
         #: The guest's job, as XMLDesc needs it from libvirt 11 on.
@@ -159,6 +160,8 @@ class Domain:
 
     def metadata(self, kind, uri, flags):
         """Waits for nobody, whatever the guest does."""
+        if self.metadata_error is not None:
+            raise self.metadata_error
         if self.display_name is None:
             raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN_METADATA,
                                 'no metadata')

@@ -51,6 +51,9 @@ class TestTables(testtools.TestCase):
 
     def test_a_remedy_is_told_by_guest_os(self):
         rows = {row[0]: row[3] for row in tables.status_rows()}
+        reboot = ('see that the guest is alive; if it is, reboot it, because '
+                  'a balloon driver that is part of the kernel cannot be '
+                  'reloaded')
         self.assertEqual(
             ('None is needed.',
              'hard reboot the guest, or set the period live: ``virsh '
@@ -59,6 +62,8 @@ class TestTables(testtools.TestCase):
              'BalloonService\n\n'
              'Linux: see that the guest is alive and reload virtio\\_balloon '
              'in it\n\n'
+             f'cirros: {reboot}\n\n'
+             f'FreeBSD: {reboot}\n\n'
              'any other guest: see that the guest is alive; in Linux reload '
              'virtio\\_balloon, in Windows restart the service '
              'BalloonService'),

@@ -420,10 +420,9 @@ class TestWhatIsSaid(MonitorTest):
         self.assertEqual([
             f'WARNING Memory statistics of web / instance-00000001 '
             f'({sick.uuid}): driver_missing: the guest has never reported: '
-            f'no balloon driver speaks. Remedy: cirros does not load a '
-            f'balloon driver by itself: in the guest run "modprobe '
-            f'virtio_balloon" where its kernel has the module, or use '
-            f'another image'], self.said())
+            f'no balloon driver speaks. Remedy: cirros images have no '
+            f'balloon driver that can be loaded: use another image for '
+            f'guests whose memory is to be metered'], self.said())
 
     def test_100_cycles_over_unchanged_sick_guests_say_nothing(self):
         none = fakes.Domain(2, {'state.state': 1, 'balloon.rss': 5,

@@ -66,11 +66,11 @@ class Doctor(base.Shown, lister.Lister):
             root = os.geteuid() == 0 and rights.has_user(agent)
             user = agent if root else None
         options = self.app.options
+        looks = examination.Examination(options.sources, options.uri,
+                                        self.app.make_inspector)
         with rights.rights_of(user) if user else contextlib.nullcontext():
             try:
-                self._found = examination.Examination(
-                    options.sources, options.uri,
-                    self.app.make_inspector).run()
+                self._found = looks.run()
             except ImportError as exc:
                 raise outcome.CommandFailed(
                     f'{rights.user_name()} cannot read all of this command '

@@ -144,8 +144,27 @@ def hypervisor_version(name: str, version: tuple[int, int, int] | None,
                  f'QEMU {versions.dotted(version)}')
 
 
-def bindings_version(version: str | None) -> Check:
-    """libvirt-python's; None when it is not installed."""
+def not_the_agents(name: str, user: str, barred: str) -> Check:
+    """A check of this Python, where the agent must run with another.
+
+    :param barred: what this user may not enter or run, on the way to it
+    """
+    return Check(name, Grade.SKIPPED,
+                 f'{user} may not use {barred}, where the Python of this '
+                 'command is: it is not the one that the agent runs with',
+                 'run the memstat-pollster of the agent\'s Python environment')
+
+
+def bindings_version(version: str | None, installed: bool = False) -> Check:
+    """libvirt-python's.
+
+    :param version: None where its package does not say it
+    :param installed: whether it can be imported
+    """
+    if version is None and installed:
+        return Check('libvirt_python', Grade.SKIPPED,
+                     'libvirt-python is installed, but its version is not '
+                     'known')
     if version is None:
         return Check('libvirt_python', Grade.ERROR,
                      'libvirt-python is not installed here',
@@ -223,8 +242,17 @@ def guest_periods(guests: collections.abc.Iterable[judged.Guest],
     if wanted_s <= 0:
         return Check('guest_periods', Grade.SKIPPED,
                      'Nova has memory statistics switched off')
+    guests = list(guests)
     running = [guest for guest in guests
                if guest.domain and guest.reading and guest.reading.running]
+    unread = [guest for guest in guests if guest.domain is None and (
+        guest.reading is None or guest.reading.state is None
+        or guest.reading.running)]
+    more = (f'; the live XML of {len(unread)} others could not be read: '
+            f'{listed(unread)}' if unread else '')
+    if unread and not running:
+        return Check('guest_periods', Grade.SKIPPED,
+                     'no live XML could be read: ' + listed(unread))
     without = [guest for guest in running
                if guest.domain and not guest.domain.has_balloon]
     # A period of 0 asks for nothing, like none.
@@ -241,15 +269,16 @@ def guest_periods(guests: collections.abc.Iterable[judged.Guest],
             (none, 'without a period'),
             (other, f'with another period than {wanted_s} s')) if some)
     if not found:
+        all_of = '' if unread else 'all '
         return Check('guest_periods', Grade.OK,
-                     f'all {len(running)} running guests have a period of '
-                     f'{wanted_s} s')
+                     f'{all_of}{len(running)} running guests have a period of '
+                     f'{wanted_s} s{more}')
     remedies = [remedy for some, remedy in (
         (none, '"memstat-pollster enable --all" sets it live'),
         (without or other, 'a hard reboot lets Nova write the XML anew'))
         if some]
     return Check('guest_periods', Grade.WARNING,
-                 f'of {len(running)} running guests {found}',
+                 f'of {len(running)} running guests {found}{more}',
                  '; '.join(remedies))
 
 
@@ -296,14 +325,17 @@ def gnocchi_definitions(files: collections.abc.Sequence[str],
     :param missing: the meters that none of them names
     """
     names = [name for name in meters.METERS if name in missing]
+    several = len(files) > 1
     if names:
+        do = 'do' if several else 'does'
         return Check('gnocchi_definitions', Grade.WARNING,
-                     f'{listed(files)} does not name {listed(names)}: '
+                     f'{listed(files)} {do} not name {listed(names)}: '
                      'Gnocchi does not store them',
                      'write one that does with "memstat-pollster '
                      'gnocchi-resources"')
     return Check('gnocchi_definitions', Grade.OK,
-                 f'{listed(files)} names all {len(meters.METERS)} meters')
+                 f'{listed(files)} {"together name" if several else "names"} '
+                 f'all {len(meters.METERS)} meters')
 
 
 def clock(guests: collections.abc.Collection[judged.Guest],

@@ -33,11 +33,14 @@ from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import entrypoints
 from memstat_pollster.config import errors
 from memstat_pollster.config import options
+from memstat_pollster.config import packaged
 from memstat_pollster.config import sourceless
 from memstat_pollster.config import yamlfile
 from memstat_pollster.gnocchi import definitions
 from memstat_pollster.gnocchi import publisher
+from memstat_pollster.host import bindings
 from memstat_pollster.host import inspector
+from memstat_pollster.host import processes
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import observation
@@ -50,6 +53,9 @@ Grade = checks.Grade
 
 #: Whom the agent's service runs as on every distribution that packages it.
 AGENT_USER: typing.Final = 'ceilometer'
+
+#: The service that publishes to Gnocchi, by its program's name.
+_NOTIFICATION: typing.Final = 'ceilometer-agent-notification'
 
 #: How long the pollsters may take to load: ceilometer takes a second or two.
 LOAD_TIMEOUT_S: typing.Final = 60.0
@@ -98,10 +104,20 @@ class Examination:
                  make_inspector: survey.MakeInspector) -> None:
         self._sources, self._uri = sources, uri
         self._make_inspector = make_inspector
+        # With the rights of whoever runs this: the agent's user may see none
+        # of what is installed here, which does not mean that it is not.
         self._ceilometer = versions.of('ceilometer')
+        self._bindings = versions.of('libvirt-python')
+        self._package = packaged.directory()
+        self._own = {each.name for each in entrypoints.own()}
+        self._rivals = {name: sorted({each.dist.name if each.dist
+                                      else each.value
+                                      for each in entrypoints.rivals(name)})
+                        for name in meters.METERS}
 
     def run(self) -> Findings:
         """Every check, in the order in which they are shown."""
+        self._barred = rights.barred(sys.executable)
         conf, found = self._configuration()
         settings, problems = options.load(conf)
         wall_s = time.time()
@@ -118,11 +134,7 @@ class Examination:
                            None if error is None else str(error),
                            None if error is None else error.advice),
             *self._versions(host),
-            self._entry_points(),
-            checks.builtin_pollsters(
-                {name: sorted({each.dist.name if each.dist else each.value
-                               for each in entrypoints.rivals(name)})
-                 for name in meters.METERS}, settings.replace_builtin),
+            *self._python(settings.replace_builtin),
             *self._polling(conf, guests),
             checks.nova_conf(
                 wanted.period_s, wanted.problems,
@@ -167,10 +179,11 @@ class Examination:
         groups = sorted({rights.group_name(number) for number in
                          (os.getegid(), *os.getgroups())})
         if os.geteuid() == 0:
+            why = ('' if rights.has_user(AGENT_USER) else
+                   f': there is no user {AGENT_USER} on this machine')
             return Check(
                 'agent_user', Grade.SKIPPED,
-                'checked as root, who may read everything: there is no user '
-                f'{AGENT_USER} on this machine',
+                f'checked as root, who may read everything{why}',
                 'name whom the agent runs as with --user')
         return Check('agent_user', Grade.OK,
                             f'checked as {name}, in the groups '
@@ -194,9 +207,24 @@ class Examination:
                                          host.hypervisor_version)]
               if host is not None else
               [Check(name, Grade.SKIPPED, _UNKNOWN)
-               for name in ('libvirt_version', 'qemu_version')]),
-            checks.bindings_version(versions.of('libvirt-python')),
-            checks.ceilometer_version(self._ceilometer)]
+               for name in ('libvirt_version', 'qemu_version')])]
+
+    def _python(self, replace: bool) -> list[Check]:
+        """What is installed in the Python of the agent, if that is this one.
+
+        :param replace: [memstat]replace_builtin
+        """
+        if self._barred is not None:
+            return [checks.not_the_agents(name, rights.user_name(),
+                                          self._barred)
+                    for name in ('libvirt_python', 'ceilometer_version',
+                                 'entry_points', 'builtin_pollsters')]
+        return [
+            checks.bindings_version(self._bindings,
+                                    bindings.libvirt is not None),
+            checks.ceilometer_version(self._ceilometer),
+            self._entry_points(),
+            checks.builtin_pollsters(self._rivals, replace)]
 
     def _entry_points(self) -> Check:
         failure = None
@@ -221,9 +249,8 @@ class Examination:
                     lines = done.stderr.strip().splitlines() or [
                         f'exit status {done.returncode}']
                     failure = f'the pollsters do not load: {lines[-1]}'
-        return checks.entry_points(
-            {each.name for each in entrypoints.own()}, failure,
-            self._ceilometer is not None)
+        return checks.entry_points(self._own, failure,
+                                   self._ceilometer is not None)
 
     def _polling(self, conf: cfg.ConfigOpts,
                  guests: tuple[judged.Guest, ...]) -> list[Check]:
@@ -232,7 +259,8 @@ class Examination:
         except errors.ConfigurationError as exc:
             return polling.broken('polling.yaml', _line(exc),
                                          'correct that option')
-        file = ceilometer_conf.find(conf, name)
+        file = (ceilometer_conf.find(conf, name)
+                or packaged.configuration(self._package, name))
         if file is None:
             if self._ceilometer is None and not self._sources:
                 return [Check(each, Grade.SKIPPED,
@@ -256,25 +284,55 @@ class Examination:
                 polling.interval(path, found,
                                         max(periods, default=None))]
 
-    @staticmethod
-    def _gnocchi(conf: cfg.ConfigOpts) -> Check:
+    def _gnocchi(self, conf: cfg.ConfigOpts) -> Check:
         name = 'gnocchi_definitions'
+        # What the notification agent has in its Python, if that is this one.
+        package = None if self._barred else self._package
         try:
-            pipeline, names = publisher.publishers(conf)
-            if pipeline is not None and not names:
+            configured, path, in_package = publisher.pipeline(conf, package)
+            if path is None or in_package:
+                # Ceilometer's package has one wherever it is installed: it
+                # is read only where the notification agent runs.
+                absent = f'there is no {configured} on this machine'
+                services = processes.words_of(_NOTIFICATION)
+                if services is None:
+                    return Check(
+                        name, Grade.SKIPPED, f'{absent}, and whether a '
+                        'notification agent runs could not be found out',
+                        'run this again, where the notification agent runs')
+                if not any(ceilometer_conf.is_read_by(conf, words)
+                           for words in services):
+                    return Check(
+                        name, Grade.SKIPPED, f'{absent}, and no '
+                        'notification agent with this configuration is seen '
+                        'to run', 'run this where the notification agent runs')
+                if path is None:
+                    return Check(
+                        name, Grade.SKIPPED, f'{absent}: the notification '
+                        'agent reads the one in its Ceilometer, which is not '
+                        'in the Python environment of this command',
+                        'run the memstat-pollster of the notification '
+                        "agent's Python environment")
+            pipeline, names = publisher.publishers(conf, package)
+            if not names:
                 return Check(name, Grade.SKIPPED,
                                     f'{pipeline} publishes nothing to Gnocchi')
-            if pipeline is None:
-                return Check(
-                    name, Grade.SKIPPED,
-                    f'there is no {conf.pipeline_cfg_file} on this machine',
-                    'run this where the notification agent runs')
             for each in names:
                 if (each != definitions.DEFAULT_FILE
                         and ceilometer_conf.find(conf, each) is None):
                     raise errors.ConfigurationError(
                         f'{pipeline} names {each}, which is not there')
-            files = [publisher.definitions_file(conf, each)
+            if package is None and any(
+                    ceilometer_conf.find(conf, each) is None
+                    for each in names):
+                return Check(
+                    name, Grade.SKIPPED, f'{pipeline} publishes by the '
+                    f'{definitions.DEFAULT_FILE} of the notification '
+                    "agent's Ceilometer, which is not in the Python "
+                    'environment of this command',
+                    'run the memstat-pollster of the notification '
+                    "agent's Python environment")
+            files = [publisher.definitions_file(conf, package, each)
                      for each in names]
             missing = set(meters.METERS)
             for file in files:

@@ -66,6 +66,21 @@ def has_user(name: str) -> bool:
     return True
 
 
+def barred(path: str) -> str | None:
+    """What keeps this process from running a program.
+
+    :returns: the first directory on the way that it may not enter, or the
+        program that it may not run; None where nothing does, or where there
+        is no such program
+    """
+    for whole in (pathlib.Path(path), pathlib.Path(os.path.realpath(path))):
+        for part in (*reversed(whole.parents), whole):
+            if os.access(part, os.X_OK, effective_ids=True):
+                continue
+            return str(part) if os.path.lexists(part) else None
+    return None
+
+
 def user_name() -> str:
     """Who this process is; the number where that has no name."""
     try:

@@ -14,6 +14,7 @@
 
 import collections.abc
 import textwrap
+import typing
 
 from memstat_pollster.cli.output import terminal
 from memstat_pollster.cli.output import values
@@ -25,6 +26,15 @@ from memstat_pollster.model import reasoning
 from memstat_pollster.model import stats
 from memstat_pollster.model import steps
 from memstat_pollster import text
+
+
+#: By what a guest's operating system is known, as a text.
+KNOWN_BY: typing.Final = {
+    domain.KnownBy.OS_DISTRO: 'by the image property os_distro',
+    domain.KnownBy.OS_TYPE: 'by the image property os_type',
+    domain.KnownBy.LIBOSINFO: "by libosinfo's part of its metadata",
+    domain.KnownBy.HYPERV: 'by the Hyper-V features in its XML',
+}
 
 
 class GuestText:
@@ -77,9 +87,10 @@ class GuestText:
             guest.verdict.detail, values.TEXT_LENGTH))
         self._lines[start] = self._lines[start].replace(
             now.word, terminal.paint(now.word, now, self._coloured), 1)
-        guest_os = guest.domain and guest.domain.guest_os
-        if guest_os and guest_os is not domain.GuestOS.UNKNOWN:
-            self._put('  guest OS  ', f'{guest_os.value}, by its metadata')
+        seen = guest.domain
+        if seen is not None and seen.os_known_by is not None:
+            self._put('  guest OS  ', f'{seen.guest_os.value}, '
+                      + KNOWN_BY[seen.os_known_by])
         if guest.memory is not None:
             used, total = (values.mib(guest.memory.used_kib),
                            values.mib(guest.memory.available_kib))
@@ -112,9 +123,16 @@ class GuestText:
                        + (f'period {seen.period_s} s' if seen.period_s
                           else 'no statistics period'))
         self._put('  live XML  ', text.printable(balloon))
-        source = self._wanted.source or "Nova's default"
+        wanted = self._wanted
+        if wanted.problems and wanted.source is None:
+            self._put('  Nova      ', 'mem_stats_period_seconds is taken to '
+                      f'be {wanted.period_s}: '
+                      + text.printable('; '.join(wanted.problems),
+                                       values.TEXT_LENGTH))
+            return
+        source = wanted.source or "Nova's default"
         self._put('  Nova      ', f'mem_stats_period_seconds is '
-                  f'{self._wanted.period_s} ({source})')
+                  f'{wanted.period_s} ({source})')
 
     def _numbers(self, reading: stats.Reading) -> None:
         self._put(f'  {"field":<12}{"KiB":>12}  {"/proc/meminfo":<17} ',

@@ -57,6 +57,9 @@ MORE: typing.Final[collections.abc.Mapping[
                                   typing.Any]]] = {
     'guest_os': lambda guest, wanted: (
         guest.domain and guest.domain.guest_os.value),
+    'guest_os_known_by': lambda guest, wanted: (
+        guest.domain and guest.domain.os_known_by
+        and guest.domain.os_known_by.value),
     'balloon_model': lambda guest, wanted: (
         guest.domain and guest.domain.balloon_model),
     'nova_period_s': lambda guest, wanted: wanted.period_s,

@@ -12,10 +12,12 @@
 
 """The application: its options, its configuration, and how it ends."""
 
+import grp
 import logging
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -24,6 +26,7 @@ import libvirt
 import testtools
 
 from memstat_pollster.cli import application
+from memstat_pollster.cli.doctor import rights
 from memstat_pollster.config import ceilometer_conf
 from memstat_pollster.config import errors
 from tests.unit import commands
@@ -446,20 +449,53 @@ class TestAdvice(commands.CommandTest):
             f'memstat-pollster: libvirt at test:///configured: {message}'))
         return self.stderr.strip().rpartition(message)[2]
 
-    def test_a_socket_that_is_for_a_group(self):
+    def refused(self, mode, group=None):
+        """What is told of a socket of that mode."""
         socket = self.etc / 'libvirt-sock-ro'
         socket.touch()
-        socket.chmod(0o660)
-        self.assertRegex(
-            self.told(libvirt.VIR_ERR_SYSTEM_ERROR,
-                      f"Failed to connect socket to '{socket}': Permission "
-                      'denied'),
-            r'^; the socket is open to its owner and the group \S+ \(mode '
-            r'0660\): go on as root or as a member of that group$')
+        if group is not None:
+            shutil.chown(socket, group=group)
+        socket.chmod(mode)
+        return self.told(
+            libvirt.VIR_ERR_SYSTEM_ERROR,
+            f"Failed to connect socket to '{socket}': Permission denied")
+
+    def test_a_socket_that_is_for_a_group(self):
+        group = grp.getgrgid(os.getegid()).gr_name
+        if os.geteuid() == 0:
+            group = 'daemon'
+        self.assertEqual(
+            f'; the socket is open to its owner {rights.user_name()} and the '
+            f'group {group} (mode 0660): go on as root or as a member of '
+            'that group', self.refused(0o660, group))
+
+    def test_a_socket_that_is_for_its_owner_alone(self):
+        """Nobody is sent into a group that has no rights."""
+        for mode in (0o700, 0o600, 0o640, 0o620):
+            self.assertEqual(
+                f'; the socket is open to its owner {rights.user_name()} '
+                f'alone (mode {mode:04o}): go on as root',
+                self.refused(mode))
+
+    def test_a_socket_that_is_for_a_group_that_gives_more(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can give a file to root's group")
+        for group in ('root', 'sudo', 'disk', 'shadow'):
+            self.assertEqual(
+                f'; the socket is open to its owner root and the group '
+                f'{group} (mode 0770), which gives more than that: go on as '
+                'root', self.refused(0o770, group))
+
+    def test_a_socket_that_is_for_everybody(self):
+        self.assertEqual(
+            '; the socket is open to everybody (mode 0777): see whether '
+            'AppArmor or SELinux refused this ("journalctl -k")',
+            self.refused(0o777))
 
     def test_a_socket_that_cannot_be_seen(self):
         self.assertEqual(
-            '; go on as root or as a member of the group libvirt',
+            '; go on as root, or as a member of the group that the socket is '
+            'open to, which on most distributions is libvirt',
             self.told(libvirt.VIR_ERR_SYSTEM_ERROR, 'Failed to connect '
                       "socket to '/no/such/libvirt-sock': Permission denied"))
 

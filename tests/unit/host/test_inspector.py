@@ -384,6 +384,24 @@ class TestSlowIsNotStuck(testtools.TestCase):
                          answered(self.reader.read()))
         self.assertEqual(2, self.reader.stuck)
 
+    def test_guests_that_were_not_asked_say_why(self):
+        """Nothing is known to be wrong with them."""
+        self.reader = self.node.inspector(timeout_s=1.0, max_stuck=2)
+        for number in (2, 5):
+            self.guests[number - 1].monitor.freeze()
+        self.reader.read()
+        self.assertEqual(2, self.reader.stuck)
+        troubles = {int(uuid[-12:]): record.trouble for uuid, record
+                    in self.reader.read().records.items()}
+        self.assertEqual(
+            {number: 'it was not asked: as many calls to libvirt are stuck '
+                     'as [memstat]max_stuck_reads allows'
+             for number in range(1, 11)}, troubles)
+        self.node.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+        self.assertEqual({None}, {
+            record.trouble for record in self.reader.read().records.values()})
+
     def test_no_two_calls_that_may_get_stuck_are_begun_at_once(self):
         for number in (2, 5):
             self.guests[number - 1].monitor.freeze()

@@ -44,6 +44,33 @@ class TestThisMachine(testtools.TestCase):
                         found)
 
 
+class TestWords(testtools.TestCase):
+    """Command lines of a Python program."""
+
+    def test_by_its_path_or_by_the_title_that_it_gave_itself(self):
+        """Cotyledon gives its processes titles."""
+        proc = pathlib.Path(self.useFixture(fixtures.TempDir()).path)
+        for pid, line in (
+                ('11', b'/usr/bin/python3\0/usr/bin/the-agent\0--config-file'
+                       b'\0/a.conf\0'),
+                ('12', b'the-agent: master process [/usr/bin/the-agent '
+                       b'--config-file=/b.conf]\0\0'),
+                ('13', b'the-agent: NotificationService worker(0)\0'),
+                ('14', b'unshare\0--fork\0/usr/bin/the-agent\0'),
+                ('15', b'/usr/bin/the-agent-2\0'), ('16', b''),
+                ('17', b'\xff')):
+            (proc / pid).mkdir()
+            (proc / pid / 'cmdline').write_bytes(line)
+        (proc / '18').mkdir()
+        self.assertEqual(
+            [['/usr/bin/python3', '/usr/bin/the-agent', '--config-file',
+              '/a.conf'],
+             ['the-agent:', 'NotificationService', 'worker(0)'],
+             ['the-agent:', 'master', 'process', '/usr/bin/the-agent',
+              '--config-file=/b.conf']],
+            sorted(processes.words_of('the-agent', proc)))
+
+
 class TestRecords(testtools.TestCase):
     """Of a /proc that was written down."""
 
@@ -128,6 +155,12 @@ class TestHangs(testtools.TestCase):
     def threads(self):
         return [thread for thread in threading.enumerate()
                 if thread.name == 'memstat-processes']
+
+    def test_words_of_a_program_are_not_waited_for_either(self):
+        self.assertIsNone(processes.words_of('qemu', self.proc, 0.1))
+        (thread,) = self.threads()
+        self.answer()
+        thread.join(60)
 
     def test_one_thread_is_left_behind_and_keeps_no_process_alive(self):
         for _ in range(3):

@@ -91,7 +91,8 @@ class TestDomain(testtools.TestCase):
             domain.Domain(
                 domain_id=23, name='instance-0000002a', display_name='web',
                 balloon_model='virtio', period_s=10,
-                guest_os=domain.GuestOS.LINUX, flavor_id='42'),
+                guest_os=domain.GuestOS.LINUX, flavor_id='42',
+                os_known_by=domain.KnownBy.OS_DISTRO),
             domain.parse(_xml(NOVA_WANTED, metadata=_nova(
                 properties={'os_distro': 'debian'}))))
 
@@ -260,6 +261,28 @@ class TestGuestOS(testtools.TestCase):
              domain.parse(_xml(
                  metadata=_nova(properties={'os_distro': 'plan9'})
                  + windows)).guest_os.value])
+
+
+    def test_by_what_it_is_known(self):
+        """Before Nova 2025.2 there are no image properties in the XML."""
+        hyperv = '<hyperv/>'
+        self.assertEqual(
+            ['os_distro', 'os_distro', 'os_type', 'os_type', 'libosinfo',
+             'hyperv', None],
+            [found.os_known_by and found.os_known_by.value
+             for found in map(domain.parse, (
+                 _xml(metadata=_nova(properties={
+                     'os_type': 'linux', 'os_distro': 'cirros'})),
+                 _xml(metadata=_nova(properties={
+                     'os_type': 'linux', 'os_distro': 'debian'})),
+                 _xml(metadata=_nova(properties={'os_type': 'windows'}),
+                      features=hyperv),
+                 _xml(metadata=_nova(properties={
+                     'os_type': 'linux', 'os_distro': 'nixos'})),
+                 _xml(metadata=_libosinfo('http://freebsd.org/freebsd/14.0'),
+                      features=hyperv),
+                 _xml(metadata=_nova(), features=hyperv),
+                 _xml(metadata=_nova(properties={'os_distro': 'plan9'}))))])
 
 
 class TestHostileXML(testtools.TestCase):

@@ -484,6 +484,9 @@ MODPROBE = (
 BLNSVR = (
     'in the guest run "blnsvr.exe -i" from virtio-win as administrator and '
     'see that the service BalloonService runs')
+RELOAD = (
+    'reload virtio_balloon in the guest; kernels before 4.11 may need an '
+    'update')
 LIAR = ('the guest sends impossible numbers: look for a broken or hostile '
         'balloon driver in it')
 
@@ -517,30 +520,38 @@ class TestRemedy(testtools.TestCase):
             {'windows': VIRTIO_WIN,
              'linux': MODPROBE,
              'cirros':
-                 'cirros does not load a balloon driver by itself: in the '
-                 'guest run "modprobe virtio_balloon" where its kernel has '
-                 'the module, or use another image',
+                 'cirros images have no balloon driver that can be loaded: '
+                 'use another image for guests whose memory is to be metered',
              'freebsd':
-                 "FreeBSD's balloon driver sends no statistics: measure "
-                 'inside the guest',
-             'unknown': f'Linux: {MODPROBE}. Windows: {VIRTIO_WIN}'},
+                 "FreeBSD's balloon driver sends no statistics (one that "
+                 'does was proposed in April 2026): measure inside the '
+                 'guest, unless its FreeBSD has the new driver',
+             'unknown': f'Linux: {MODPROBE}. Windows: {VIRTIO_WIN}. cirros: '
+                        'use another image. FreeBSD: measure inside the '
+                        'guest'},
             self._remedies(status.Status.DRIVER_MISSING))
 
     def test_a_missing_service(self):
         self.assertEqual(
             {'windows': BLNSVR,
-             'linux':
-                 'reload virtio_balloon in the guest; kernels before 4.11 '
-                 'may need an update',
-             'cirros': f'Windows: {BLNSVR}',
-             'freebsd': f'Windows: {BLNSVR}',
-             'unknown': f'Windows: {BLNSVR}'},
+             'linux': RELOAD,
+             'cirros':
+                 "the balloon driver in the guest's kernel sends no memory "
+                 'numbers: reboot the guest, and use another image if it '
+                 'still sends none',
+             'freebsd':
+                 "the guest's balloon driver sends no memory numbers: "
+                 'measure inside the guest',
+             'unknown': f'Windows: {BLNSVR}. Linux: {RELOAD}'},
             self._remedies(status.Status.SERVICE_MISSING))
 
     def test_stale_numbers(self):
         either = ('see that the guest is alive; in Linux reload '
                   'virtio_balloon, in Windows restart the service '
                   'BalloonService')
+        reboot = ('see that the guest is alive; if it is, reboot it, because '
+                  'a balloon driver that is part of the kernel cannot be '
+                  'reloaded')
         self.assertEqual(
             {'windows':
                  'see that the guest is alive and restart its service '
@@ -548,7 +559,7 @@ class TestRemedy(testtools.TestCase):
              'linux':
                  'see that the guest is alive and reload virtio_balloon in '
                  'it',
-             'cirros': either, 'freebsd': either, 'unknown': either},
+             'cirros': reboot, 'freebsd': reboot, 'unknown': either},
             self._remedies(status.Status.STALE))
 
     def test_the_period_to_set_is_novas(self):

@@ -11,6 +11,7 @@
 # under the License.
 """memstat-pollster doctor on a libvirt written by hand."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -35,6 +36,10 @@ POLLING = ('sources: [{name: memstat, interval: 299, meters: ['
 PIPELINE = ('sinks: [{name: sink, publishers: ["gnocchi://"]}]\n')
 DEFINITIONS = ('resources: [{resource_type: instance, metrics: ['
                + ', '.join(meters.METERS) + ']}]\n')
+NO_AGENT = ('on this machine, and no notification agent with this '
+            'configuration is seen to run')
+OF_ITS_PYTHON = ("run the memstat-pollster of the notification agent's Python "
+                 'environment')
 
 
 class DoctorTest(commands.CommandTest):
@@ -111,7 +116,8 @@ class TestLibvirt(DoctorTest):
         self.assertEqual(2, status)
         self.assertEqual(
             ('error', 'test:///fake: Failed to connect socket: Permission '
-             'denied', 'go on as root or as a member of the group libvirt'),
+             'denied', 'go on as root, or as a member of the group that the '
+             'socket is open to, which on most distributions is libvirt'),
             found['libvirt'])
         self.assertEqual(
             [('skipped', 'libvirt did not answer', None)] * 4,
@@ -230,7 +236,7 @@ class TestConfiguration(DoctorTest):
         (self.etc / 'pipeline.yaml').unlink()
         status, found = self.doctor()
         self.assertEqual(
-            (0, ('skipped', 'there is no pipeline.yaml on this machine',
+            (0, ('skipped', f'there is no pipeline.yaml {NO_AGENT}',
                  'run this where the notification agent runs')),
             (status, found['gnocchi_definitions']))
 
@@ -241,7 +247,7 @@ class TestConfiguration(DoctorTest):
                                  f'pipeline_cfg_file = {name}\n')
             _status, found = self.doctor()
             self.assertEqual(
-                ('skipped', f'there is no {name} on this machine',
+                ('skipped', f'there is no {name} {NO_AGENT}',
                  'run this where the notification agent runs'),
                 found['gnocchi_definitions'])
 
@@ -260,6 +266,142 @@ class TestConfiguration(DoctorTest):
                      'correct or make that file; "memstat-pollster '
                      'gnocchi-resources" writes one')),
                 (status, found['gnocchi_definitions']))
+
+
+class TestPackaged(DoctorTest):
+    """Where Ceilometer has no file of its operator's, it reads its own."""
+
+    def setUp(self):
+        super().setUp()
+        (self.etc / 'pipeline.yaml').unlink()
+        self.definitions.unlink()
+        self.package = self.etc / 'ceilometer'
+        for name, text in (
+                ('pipeline/data/pipeline.yaml', PIPELINE),
+                ('publisher/data/gnocchi_resources.yaml', DEFINITIONS)):
+            (self.package / name).parent.mkdir(parents=True)
+            (self.package / name).write_text(text)
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.config.packaged.directory',
+            lambda: self.package))
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.host.processes.words_of', self.words_of))
+        self.words = ['/usr/bin/python3', '/usr/bin/x', '--config-file',
+                      str(self.conf)]
+
+    def words_of(self, program):
+        self.assertEqual('ceilometer-agent-notification', program)
+        return [self.words] if self.words else self.words
+
+    def gnocchi(self):
+        return self.doctor()[1]['gnocchi_definitions']
+
+    def test_the_packaged_files_are_looked_at(self):
+        file = self.package / 'publisher/data/gnocchi_resources.yaml'
+        self.assertEqual(('ok', f'{file} names all 11 meters', None),
+                         self.gnocchi())
+        file.write_text('resources: []\n')
+        self.assertEqual(
+            ('warning', f'{file} does not name memory, memory.usage, '
+             'memory.available and 8 more: Gnocchi does not store them',
+             'write one that does with "memstat-pollster gnocchi-resources"'),
+            self.gnocchi())
+
+    def test_the_operators_definitions_go_before_the_packaged_ones(self):
+        self.definitions.write_text(DEFINITIONS)
+        self.assertEqual(('ok', f'{self.definitions} names all 11 meters',
+                          None), self.gnocchi())
+
+    def test_no_notification_agent_or_another_ones(self):
+        for words in ([], ['python3', 'x', '--config-file=/other/one.conf']):
+            self.words = words
+            self.assertEqual(
+                ('skipped', f'there is no pipeline.yaml {NO_AGENT}',
+                 'run this where the notification agent runs'),
+                self.gnocchi())
+
+    def test_a_kernel_that_does_not_tell(self):
+        self.words = None
+        self.assertEqual(
+            ('skipped', 'there is no pipeline.yaml on this machine, and '
+             'whether a notification agent runs could not be found out',
+             'run this again, where the notification agent runs'),
+            self.gnocchi())
+
+    def test_a_notification_agent_of_another_python(self):
+        """What is in its Ceilometer is not known here."""
+        self.package = None
+        self.assertEqual(
+            ('skipped', 'there is no pipeline.yaml on this machine: the '
+             'notification agent reads the one in its Ceilometer, which is '
+             'not in the Python environment of this command',
+             OF_ITS_PYTHON), self.gnocchi())
+        pipeline = self.etc / 'pipeline.yaml'
+        pipeline.write_text(PIPELINE)
+        self.assertEqual(
+            ('skipped', f'{pipeline} publishes by the gnocchi_resources.yaml '
+             "of the notification agent's Ceilometer, which is not in the "
+             'Python environment of this command', OF_ITS_PYTHON),
+            self.gnocchi())
+
+    def test_a_packaged_polling_yaml(self):
+        self.polling.unlink()
+        self.conf.write_text(self.conf.read_text().replace(
+            f'{self.etc}/polling', 'polling.yaml'))
+        file = self.package / 'pipeline/data/polling.yaml'
+        file.write_text(POLLING)
+        self.assertEqual(('ok', f'{file} lists all 11 meters', None),
+                         self.doctor()[1]['polling_meters'])
+
+
+class TestOtherRights(DoctorTest):
+    """What the agent's user may not see is not said to be missing."""
+
+    def test_what_is_installed_is_found_out_with_the_rights_of_before(self):
+        _status, expected = self.doctor()
+
+        @contextlib.contextmanager
+        def rights_of(_name):
+            """Those of a user who sees nothing that is installed."""
+            def version(name):
+                raise importlib.metadata.PackageNotFoundError(name)
+            with (fixtures.MonkeyPatch('importlib.metadata.version', version),
+                  fixtures.MonkeyPatch('importlib.metadata.entry_points',
+                                       lambda **_chosen: ()),
+                  fixtures.MonkeyPatch('importlib.util.find_spec',
+                                       lambda _name: None)):
+                yield
+        self.useFixture(fixtures.MonkeyPatch(
+            'memstat_pollster.cli.doctor.rights.rights_of', rights_of))
+        _status, found = self.doctor()
+        # Each run has a --config-dir of its own.
+        for each in (expected, found):
+            del each['configuration']
+        self.assertEqual(expected, found)
+
+    def test_a_python_that_the_agents_user_may_not_use(self):
+        if os.geteuid() != 0:
+            self.skipTest('only root looks as another')
+        python = self.etc / 'bin' / 'python3'
+        python.parent.mkdir()
+        python.symlink_to(sys.executable)
+        self.useFixture(fixtures.MonkeyPatch('sys.executable', str(python)))
+        self.etc.chmod(0o700)
+        _status, records = self.json('doctor', '--user', 'nobody')
+        found = {each['check']: (each['outcome'], each['finding'],
+                                 each['remedy']) for each in records}
+        self.assertEqual(
+            dict.fromkeys(
+                ('libvirt_python', 'ceilometer_version', 'entry_points',
+                 'builtin_pollsters'),
+                ('skipped', f'nobody may not use {self.etc}, where the '
+                 'Python of this command is: it is not the one that the '
+                 'agent runs with', "run the memstat-pollster of the agent's "
+                 'Python environment')),
+            {name: each for name, each in found.items()
+             if name in ('libvirt_python', 'ceilometer_version',
+                         'entry_points', 'builtin_pollsters')})
+        self.assertEqual('ok', found['libvirt'][0])
 
 
 class TestWithoutCeilometer(DoctorTest):

@@ -17,6 +17,7 @@ import re
 import time
 
 import fixtures
+import libvirt
 import testtools
 
 from memstat_pollster.cli.output import terminal
@@ -109,7 +110,8 @@ What libvirt says
         self.make(test_status_command.hung(properties=LINUX))
         self.assertEqual(1, self.run_command('show', 'web'))
         text = plain(self.stdout)
-        self.assertIn('  guest OS  linux, by its metadata\n', text)
+        self.assertIn('  guest OS  linux, by the image property os_distro\n',
+                      text)
         self.assertIn('  YES  stale            the guest last answered N s '
                       'ago, more than 30 s\n  -    invalid          not '
                       'asked\n', text)
@@ -125,6 +127,36 @@ How to see that it helped
   2. virsh dommemstat {fakes.uuid_of(2)}   twice, 10 s apart:
      last_update moves
 ''', text.partition('\n\nWhat to do')[2].join(['What to do', '']))
+
+    def test_it_says_by_what_the_operating_system_is_known(self):
+        """An older Nova gives nothing but the Hyper-V features."""
+        osinfo = ('<l:libosinfo xmlns:l="http://libosinfo.org/xmlns/libvirt/'
+                  'domain/1.0"><l:os id="http://microsoft.com/win/2k22"/>'
+                  '</l:libosinfo>')
+        osinfo = f'<metadata>{osinfo}</metadata>'
+        hyperv = '<features><hyperv/></features>'
+        image = "<nova:property name='os_{}'>windows</nova:property>"
+        for properties, more, key, words in (
+                (image.format('distro'), osinfo, 'os_distro',
+                 'by the image property os_distro'),
+                (image.format('type'), osinfo, 'os_type',
+                 'by the image property os_type'),
+                (None, osinfo + hyperv, 'libosinfo',
+                 "by libosinfo's part of its metadata"),
+                (None, hyperv, 'hyperv', 'by the Hyper-V features in its '
+                 'XML')):
+            web = test_status_command.web(
+                properties=properties or '',
+                display_name='web' if properties else None)
+            web.document = web.XMLDesc(0).replace('<devices>',
+                                                  f'{more}<devices>')
+            self.make(web)
+            self.run_command('show', web.uuid)
+            self.assertIn(f'  guest OS  windows, {words}\n', self.stdout)
+            _status, record = self.json('show', web.uuid)
+            self.assertEqual(
+                ('windows', key),
+                (record['guest_os'], record['guest_os_known_by']))
 
     def test_a_guest_that_never_answered(self):
         self.make(test_status_command.silent(3))
@@ -175,7 +207,8 @@ class TestJson(commands.CommandTest):
                            for rule in record['rules']]
         self.assertEqual({
             **test_status_command.WEB, 'age_s': record['age_s'],
-            'guest_os': 'unknown', 'balloon_model': 'virtio',
+            'guest_os': 'unknown', 'guest_os_known_by': None,
+            'balloon_model': 'virtio',
             'nova_period_s': 10, 'nova_period_file': str(self.nova_conf),
             'used_from': 'usable',
             'reading': {
@@ -200,6 +233,14 @@ class TestJson(commands.CommandTest):
             [f'openstack server reboot --hard {fakes.uuid_of(1)}   (the '
              'guest is restarted: agree on it with its owner)'],
             record['steps'])
+
+    def test_a_period_of_novas_that_could_not_be_read(self):
+        self.nova_conf.unlink()
+        self.make(test_status_command.web())
+        self.run_command('show', 'web')
+        text = re.sub(r'\n {12}', ' ', self.stdout)
+        self.assertIn('  Nova      mem_stats_period_seconds is taken to be '
+                      f'10: there is no {self.nova_conf}\n', text)
 
     def test_nova_that_wants_none_needs_another_step(self):
         self.set_nova_period(0)
@@ -229,6 +270,29 @@ class TestNaming(commands.CommandTest):
         self.make(test_status_command.web(1))
         self.assertEqual(3, self.run_command('show', 'wbe'))
         self.assertIn('did you mean web?', self.stderr)
+
+
+    def test_a_name_that_libvirt_does_not_give(self):
+        """Where Nova's metadata cannot be had, nobody knows the names."""
+        held = test_status_command.web(2, display_name='db')
+        held.xml_error = held.metadata_error = fakes.libvirt_error(
+            libvirt.VIR_ERR_OPERATION_TIMEOUT, 'cannot acquire state change '
+            'lock')
+        self.make(held)
+        self.assertEqual(3, self.run_command('show', 'db', '--wait', '0'))
+        self.assertEqual(
+            'memstat-pollster: no guest of this node is named db, as far as '
+            "is known, but of 1 guest libvirt did not tell Nova's name; "
+            "name one by libvirt's name or its UUID: "
+            f'instance-00000002 ({held.uuid})\n', self.stderr)
+        for name in (held.uuid, 'instance-00000002'):
+            self.assertEqual(1, self.run_command('show', name, '--wait', '0'))
+            self.assertIn('  status    unreachable: ', self.stdout)
+        absent = 'f' * 8 + '-ffff-4fff-8fff-' + 'f' * 12
+        self.assertEqual(3, self.run_command('show', absent))
+        self.assertEqual(
+            f'memstat-pollster: no guest of this node is named {absent}; '
+            '"memstat-pollster status" lists its guests\n', self.stderr)
 
 
 class TestFields(testtools.TestCase):

@@ -12,6 +12,7 @@
 """What the doctor makes of what it is told."""
 
 import ast
+import dataclasses
 import pathlib
 import sys
 
@@ -130,6 +131,14 @@ class TestVersions(testtools.TestCase):
                 None, '18.2.0', '19.0.0', '20.0.0', '22.0.1', '27.0.0',
                 '28.0.0', 'unknown')])
 
+    def test_bindings_without_a_version(self):
+        """They are there, or libvirt could not have answered."""
+        self.assertEqual(
+            checks.Check('libvirt_python', checks.Grade.SKIPPED,
+                         'libvirt-python is installed, but its version is '
+                         'not known'),
+            checks.bindings_version(None, installed=True))
+
     def test_bindings(self):
         self.assertEqual('error', outcome(checks.bindings_version(None)))
 
@@ -154,6 +163,22 @@ class TestEntryPoints(testtools.TestCase):
             checks.builtin_pollsters({name: [] for name in ALL}, True))
 
 
+class TestDefinitions(testtools.TestCase):
+
+    def test_one_file_or_several(self):
+        """Each of several may lack what the others name."""
+        for files, missing, finding in (
+                (['a.yaml'], (), 'a.yaml names all 11 meters'),
+                (['a.yaml', 'b.yaml'], (),
+                 'a.yaml, b.yaml together name all 11 meters'),
+                (['a.yaml'], {'memory.util'}, 'a.yaml does not name '
+                 'memory.util: Gnocchi does not store them'),
+                (['a.yaml', 'b.yaml'], {'memory.util'}, 'a.yaml, b.yaml do '
+                 'not name memory.util: Gnocchi does not store them')):
+            self.assertEqual(finding, checks.gnocchi_definitions(
+                files, missing).finding)
+
+
 class TestGuests(testtools.TestCase):
 
     def test_only_guests_that_run_have_to_have_novas_period(self):
@@ -164,6 +189,27 @@ class TestGuests(testtools.TestCase):
             'of 4 running guests 1 without a balloon device: instance-4 '
             '(uuid-4); 1 without a period: instance-3 (uuid-3); 1 with '
             'another period than 10 s: instance-5 (uuid-5)', check.finding)
+
+    def test_guests_whose_xml_is_not_known_are_not_said_to_be_well(self):
+        """A QEMU that hangs keeps its XML from whoever asks."""
+        frozen, stopped = (
+            dataclasses.replace(guest(number, state=state), domain=None)
+            for number, state in ((2, 1), (3, 5)))
+        for guests, expected in (
+                ([guest(1), frozen, stopped],
+                 ('ok', '1 running guests have a period of 10 s; the live '
+                        'XML of 1 others could not be read: instance-2 '
+                        '(uuid-2)')),
+                ([guest(1, period=7), frozen],
+                 ('warning', 'of 1 running guests 1 with another period than '
+                             '10 s: instance-1 (uuid-1); the live XML of 1 '
+                             'others could not be read: instance-2 (uuid-2)')),
+                ([frozen], ('skipped', 'no live XML could be read: '
+                                       'instance-2 (uuid-2)')),
+                ([stopped], ('ok', 'all 0 running guests have a period of '
+                                   '10 s'))):
+            found = checks.guest_periods(guests, 10)
+            self.assertEqual(expected, (outcome(found), found.finding))
 
     def test_the_first_few_are_named(self):
         check = checks.guest_periods(
