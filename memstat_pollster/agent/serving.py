@@ -89,7 +89,8 @@ def _answer(pollster: typing.Any, cache: dict[str, typing.Any],
 
     :raises InstanceNotFoundException: Ceilometer logs it at DEBUG
     """
-    if pollster.sample_name in meters.METERS:
+    settings, _problems = options.load(pollster.conf)
+    if pollster.sample_name in meters.METERS and settings.replace_builtin:
         # One that the plugin replaces; here it stands in for it.
         return None
     method = pollster.inspector_method

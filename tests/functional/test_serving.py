@@ -17,9 +17,11 @@ plugin's reading has to lie between.
 """
 
 import os
+import threading
 import time
 
 from ceilometer.compute import discovery
+import libvirt
 
 from benchmarks import agent
 from memstat_pollster.agent import discovery as watch
@@ -84,9 +86,10 @@ class TestServing(base.FunctionalTest):
         self.manager = agent.Manager()
         watch.watch(pollsters._see)
         uuids = {guest.uuid for guest in self.guests}
+        self.discoverer = discovery.InstanceDiscovery(conf)
         self.instances = [
-            found for found in discovery.InstanceDiscovery(conf).discover(
-                self.manager) if found.id in uuids]
+            found for found in self.discoverer.discover(self.manager)
+            if found.id in uuids]
         self.made = agent.pollsters(conf, METERS, plugin=False)
         self.addCleanup(self._forget_inspector)
 
@@ -146,6 +149,79 @@ class TestServing(base.FunctionalTest):
             self.assertEqual(set(), {series for series in found
                                      if frozen.uuid in series[1]})
         frozen.thaw()
+        self.wait_for_all()
+
+    def wait_for_all(self):
         deadline_s = time.monotonic() + 30
         while len(self.cycle()) < 3 * SERIES:
             self.assertLess(time.monotonic(), deadline_s)
+
+    def test_discovery_is_not_held_up_by_a_guest_that_a_call_is_stuck_on(self):
+        """From libvirt 11 on Ceilometer's own waits 30 s for its XML."""
+        watch.guard(pollsters._connect)
+        self.addCleanup(watch.stop)
+        serving.serve()
+        expected = self.discovered()
+        self.assertEqual({guest.uuid for guest in self.guests},
+                         set(expected))
+        held = self.guests[0]
+        held.freeze()
+        self.addCleanup(held.thaw)
+        stuck = self.hold(held)
+        for _ in range(3):
+            began_s = time.monotonic()
+            self.assertEqual(expected, self.discovered())
+            # Stock's 30 s are for each such guest.
+            self.assertLess(time.monotonic() - began_s, 6.0)
+            self.assertEqual(2 * SERIES, len(self.cycle()))
+        self.assertTrue(stuck.is_alive())
+        held.thaw()
+        self.wait_for_all()
+        self.assertEqual(expected, self.discovered())
+
+    def test_a_guest_that_freezes_before_it_is_asked_for_its_disks(self):
+        """Ceilometer's own question gets stuck, and is left behind."""
+        serving.serve()
+        self.cycle()
+        frozen = self.guests[0]
+        self.addCleanup(frozen.thaw)
+        cache, found, began_s = {}, set(), time.monotonic()
+        for pollster in self.made:
+            if pollster.sample_name == 'disk.device.capacity':
+                frozen.freeze()
+            found |= {(sample.name, sample.resource_id) for sample in
+                      pollster.get_samples(self.manager, cache,
+                                           self.instances)}
+        self.assertLess(time.monotonic() - began_s, 12.0)
+        without = {name for name in METERS if name not in {
+            name for name, resource in found if frozen.uuid in resource}}
+        self.assertEqual({'disk.device.capacity', 'disk.device.allocation',
+                          'disk.device.usage'}, without)
+        self.assertEqual(3 * SERIES - 2 * len(without), len(found))
+        # The others, while that call is still stuck.
+        self.assertEqual(2 * SERIES, len(self.cycle()))
+        frozen.thaw()
+        self.wait_for_all()
+
+    def discovered(self):
+        """{uuid: what Ceilometer's discovery makes of the guest}."""
+        uuids = {guest.uuid for guest in self.guests}
+        return {found.id: vars(found) for found
+                in self.discoverer.discover(self.manager)
+                if found.id in uuids}
+
+    def hold(self, guest):
+        """Let a call of another client be stuck on a guest."""
+        source = libvirt.openReadOnly(self.node.ro_uri)
+        found = source.lookupByUUIDString(guest.uuid)
+        thread = threading.Thread(target=found.memoryStats, daemon=True)
+        thread.start()
+        deadline_s = time.monotonic() + 30
+        # On a connection of its own: the first may stall now.
+        second = libvirt.openReadOnly(self.node.ro_uri)
+        self.addCleanup(second.close)
+        other = second.lookupByUUIDString(guest.uuid)
+        while other.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK:
+            self.assertLess(time.monotonic(), deadline_s)
+            time.sleep(0.05)
+        return thread

@@ -57,11 +57,15 @@ def numbers_of_first(uuid):
 
 
 class Stock(libvirt_inspector.LibvirtInspector):
-    """Ceilometer's inspector; says what it was asked."""
+    """Ceilometer's inspector; says what it was asked.
+
+    :ivar before: each is called before the sizes of disks are returned
+    """
 
     def __init__(self):
         self.cache = {}
         self.asked = []
+        self.before = []
 
     def inspect_instance(self, instance, duration=None):
         self.asked.append(('inspect_instance', instance.id))
@@ -77,6 +81,8 @@ class Stock(libvirt_inspector.LibvirtInspector):
 
     def inspect_disk_info(self, instance, duration):
         self.asked.append(('inspect_disk_info', instance.id))
+        for each in self.before:
+            each(self, instance)
         return iter([virt_inspector.DiskInfo('vda', 3, 2, 1)])
 
 
@@ -172,37 +178,6 @@ class TestServing(ServingTest):
         self.assertEqual([], self.stock.asked)
         self.assertNotIn('Traceback', self.logger.output)
 
-    def test_a_guest_that_stops_after_it_was_read_costs_its_own(self):
-        """Ceilometer asks for the sizes of disks itself."""
-        thaw = threading.Event()
-        self.addCleanup(thaw.set)
-        answer = self.stock.inspect_disk_info
-        self.stock._libvirt_connection = object()
-
-        def inspect(instance, duration):
-            if instance.id == fakes.uuid_of(2) and not thaw.wait(60):
-                raise AssertionError('never thawed')
-            return answer(instance, duration)
-        self.stock.inspect_disk_info = inspect
-        self.serve(guest(1), guest(2), guest(3))
-        self.conf.set_override('read_timeout', 1, 'memstat')
-        classes = (disk.PerDeviceCapacityPollster,
-                   disk.PerDeviceAllocationPollster)
-        left = {('disk.device.capacity', f'{fakes.uuid_of(1)}-vda'): 3,
-                ('disk.device.capacity', f'{fakes.uuid_of(3)}-vda'): 3,
-                ('disk.device.allocation', f'{fakes.uuid_of(1)}-vda'): 2,
-                ('disk.device.allocation', f'{fakes.uuid_of(3)}-vda'): 2}
-        for _ in range(2):
-            self.assertEqual(left, self.cycle(1, 2, 3, classes=classes))
-        self.assertIsNone(self.stock._libvirt_connection)
-        thaw.set()
-        agent = shared.agent_of(self.manager, self.conf)
-        fakes.wait_until(lambda: not agent.own_calls.left_behind,
-                         'the call to return')
-        self.assertEqual(6, len(self.cycle(1, 2, 3, classes=classes)))
-        self.assertNotIn('Traceback', self.logger.output)
-        self.assertNotIn('disk.device', self.logger.output)
-
     def test_a_guest_that_is_shut_off_is_ceilometers(self):
         off = guest(1)
         off.domain_id = -1
@@ -230,3 +205,94 @@ class TestServing(ServingTest):
             1, classes=(instance_stats.CPUPollster,))['cpu',
                                                       fakes.uuid_of(1)])
         self.assertEqual([], self.node.groups)
+
+
+SIZES = (disk.PerDeviceCapacityPollster, disk.PerDeviceAllocationPollster)
+
+
+class TestOwnCalls(ServingTest):
+    """What Ceilometer goes on asking itself."""
+
+    def setUp(self):
+        super().setUp()
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def sizes(self, *numbers):
+        return {(name, resource[-5:]) for name, resource
+                in self.cycle(*numbers, classes=SIZES)}
+
+    def wait_for(self, *numbers):
+        """Let the sizes of these guests' disks be waited for."""
+        def wait(inspector, instance):
+            if instance.id in map(fakes.uuid_of, numbers):
+                self.go_on.wait(60)
+        self.stock.before[:] = [wait]
+
+    def set_timeout(self, seconds):
+        options.load(self.conf)
+        self.conf.set_override('read_timeout', seconds, group='memstat')
+
+    def test_a_guest_that_stops_after_it_was_read_costs_its_own(self):
+        self.stock._libvirt_connection = object()
+        self.set_timeout(1.0)
+        self.serve(guest(1), guest(2), guest(3))
+        self.wait_for(2)
+        left = {('disk.device.capacity', f'{fakes.uuid_of(1)}-vda'): 3,
+                ('disk.device.capacity', f'{fakes.uuid_of(3)}-vda'): 3,
+                ('disk.device.allocation', f'{fakes.uuid_of(1)}-vda'): 2,
+                ('disk.device.allocation', f'{fakes.uuid_of(3)}-vda'): 2}
+        for _ in range(2):
+            self.assertEqual(left, self.cycle(1, 2, 3, classes=SIZES))
+        # Neither for each meter nor in each cycle.
+        self.assertEqual(1, self.stock.asked.count(
+            ('inspect_disk_info', fakes.uuid_of(2))))
+        self.assertIsNone(self.stock._libvirt_connection)
+        self.go_on.set()
+        agent = shared.agent_of(self.manager, self.conf)
+        fakes.wait_until(lambda: not agent.own_calls.left_behind,
+                         'the call to return')
+        self.assertEqual(6, len(self.cycle(1, 2, 3, classes=SIZES)))
+        self.assertNotIn('Traceback', self.logger.output)
+        self.assertNotIn('disk.device', self.logger.output)
+
+    def test_at_the_bound_nobody_is_asked(self):
+        self.set_timeout(1.0)
+        self.conf.set_override('max_stuck_reads', 2, group='memstat')
+        self.serve(guest(1), guest(2), guest(3))
+        self.wait_for(1, 2)
+        self.assertEqual(set(), self.sizes(1, 2, 3))
+        self.assertEqual([('inspect_disk_info', fakes.uuid_of(number))
+                          for number in (1, 2)], self.stock.asked)
+
+    def test_what_ceilometer_raises_is_raised_and_asked_once(self):
+        self.serve(guest(1))
+        for error, said in (
+                (virt_inspector.InstanceShutOffException('off'), []),
+                (virt_inspector.NoDataException('none'), ['WARNING'] * 2),
+                (ValueError('broken'), ['ERROR'] * 2)):
+            del self.stock.asked[:]
+            before = len(self.logger.output)
+
+            def fail(inspector, instance, error=error):
+                raise error
+            self.stock.before[:] = [fail]
+            self.assertEqual(set(), self.sizes(1))
+            self.assertEqual([('inspect_disk_info', fakes.uuid_of(1))] * 2,
+                             self.stock.asked)
+            self.assertEqual(said, [
+                line.split()[0] for line
+                in self.logger.output[before:].splitlines()
+                if line.startswith(('WARNING', 'ERROR'))
+                and 'Nova' not in line])
+
+    def test_ceilometers_own_memory_meters_are_asked_in_bounds(self):
+        options.load(self.conf)
+        self.conf.set_override('replace_builtin', False, group='memstat')
+        silent = guest(2)
+        for key in ('balloon.rss', 'balloon.last-update'):
+            del silent.record[key]
+        self.serve(guest(1), silent)
+        self.cycle(1, 2, classes=(instance_stats.MemoryUsagePollster,))
+        self.assertEqual([('inspect_instance', fakes.uuid_of(1))],
+                         self.stock.asked)
