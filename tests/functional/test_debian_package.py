@@ -38,6 +38,18 @@ PACKAGE = 'python3-memstat-pollster'
 #: Where a package may leave something; the rest is apt's and dpkg's own.
 PLACES = ('/etc', '/opt', '/usr', '/var/lib/ceilometer', '/var/lib/systemd')
 
+SET_UP = r"""
+cp -a /etc/ceilometer /etc/ceilometer.before
+cp etc/polling.yaml etc/pipeline.yaml /etc/ceilometer
+mkdir -p /etc/ceilometer/ceilometer.conf.d
+printf '[memstat]\nboot_grace = 77\n' \
+    >/etc/ceilometer/ceilometer.conf.d/memstat.conf
+"""
+TAKE_BACK = """
+rm -r /etc/ceilometer
+mv /etc/ceilometer.before /etc/ceilometer
+"""
+
 SYSTEMCTL = """#!/bin/sh
 echo "$*" >>/var/log/systemctl
 """
@@ -67,8 +79,11 @@ class TestDebianPackage(published.SharedGuestsTest):
                      'systemd')
         cls.user = int(cls.root.run('id', '-u', 'ceilometer', timeout=30))
         cls.clone = cls.clone_as('one')
+        # Where the set-up of the documentation is, the unit tests pass.
+        cls.root.run('sh', '-ec', SET_UP, timeout=30, cwd=cls.clone)
         cls.said = cls.root.run('tools/build-deb', cwd=cls.clone,
                                 timeout=600)
+        cls.root.run('sh', '-ec', TAKE_BACK, timeout=30)
         cls.package, = cls.clone.glob('build/deb/*.deb')
 
     @staticmethod
