@@ -19,6 +19,7 @@ the same guests and judge them alike.
 from oslo_config import cfg
 
 from memstat_pollster.config import connection_uri
+from memstat_pollster.config import launch
 from memstat_pollster.config import nova
 from memstat_pollster.config import options
 from memstat_pollster.host import inspector
@@ -52,4 +53,5 @@ def make_monitor(conf: cfg.ConfigOpts,
     return monitor.Monitor(
         source or make_inspector(conf),
         facts.Thresholds(settings.stale_after_periods, settings.boot_grace),
-        nova.Watcher(settings.nova_config_files).get, uptimes)
+        nova.Watcher(settings.nova_config_files, settings.nova_config_dirs,
+                     launch.Finder(launch.NOVA_COMPUTE).get).get, uptimes)

@@ -13,6 +13,7 @@
 """The agent's configuration, read as the agent reads it."""
 
 import collections.abc
+import dataclasses
 import glob
 import os
 import pathlib
@@ -21,6 +22,7 @@ from oslo_config import cfg
 
 from memstat_pollster.config import connection_uri
 from memstat_pollster.config import errors
+from memstat_pollster.config import launch
 from memstat_pollster.config import options
 from memstat_pollster.config import plainfile
 from memstat_pollster.config import sourceless
@@ -35,15 +37,18 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
     """Read the files that ceilometer-polling would read.
 
     :param sources: ('--config-file' or '--config-dir', path), in order; none:
-        Ceilometer's own files, where they exist
+        those that the agent of this machine is started with, or Ceilometer's
+        own where it is started with none or not seen
     :param uri: libvirt's URI, where another than the configured one is meant
     :returns: the options, and one message for each of [memstat]'s that cannot
-        be used, whose default is in force instead, and for what is not read
+        be used, whose default is in force instead, for what is not read, and
+        for what may be otherwise
     :raises errors.ConfigurationError: naming the file that
         cannot be used
     """
     if not sources:
         _see_that_it_can_be_read(CEILOMETER_CONF)
+        sources = as_started()
     _see_that_they_are_plain(sources)
     try:
         conf = _parsed([word for source in sources for word in source], uri)
@@ -60,8 +65,48 @@ def load(sources: collections.abc.Sequence[tuple[str, str]],
         raise errors.ConfigurationError(
             f'configuration: {reason(exc)}') from exc
     unread = sourceless.not_read(conf)
-    return conf, problems if unread is None else (
-        f'configuration: {unread}', *problems)
+    return conf, (*(() if unread is None else (f'configuration: {unread}',)),
+                  *problems, *either_way(conf, sources))
+
+
+def as_started() -> tuple[tuple[str, str], ...]:
+    """The files and directories that the agent of this machine names.
+
+    :returns: see :func:`load`; nothing where it names none, is not seen, or
+        names what is not here, as in a container
+    """
+    words = launch.Finder(launch.COMPUTE_AGENT).get() or ()
+    named = tuple((option, path or CEILOMETER_CONF) for option, path in words)
+    return named if all(is_there(path) for _option, path in named) else ()
+
+
+def either_way(conf: cfg.ConfigOpts,
+               sources: collections.abc.Sequence[tuple[str, str]],
+               ) -> tuple[str, ...]:
+    """What [memstat] says otherwise if the agent is started in another way.
+
+    oslo.config reads the directories ceilometer.conf.d before the files that
+    --config-file names, and after the default ones.
+
+    :param conf: as :func:`load` has read it
+    :param sources: as given to that
+    :returns: one message for each option with two values; none where it is
+        known how the agent is started
+    """
+    files = cfg.find_config_files('ceilometer', 'ceilometer-polling')
+    if sources or not files or not cfg.find_config_dirs(
+            'ceilometer', 'ceilometer-polling') or launch.Finder(
+            launch.COMPUTE_AGENT).get() is not None:
+        return ()
+    other = _parsed([word for path in files
+                     for word in (launch.FILE, path)], None)
+    values = [dataclasses.asdict(options.load(each)[0])
+              for each in (conf, other)]
+    return tuple(
+        f'option [{options.GROUP}]{name} is {value} where the agent is '
+        f'started without --config-file and {values[1][name]} where it is '
+        'started with it, which cannot be seen'
+        for name, value in values[0].items() if value != values[1][name])
 
 
 def defaults(uri: str | None = None) -> cfg.ConfigOpts:
@@ -162,9 +207,12 @@ _HOW_TO_READ = ("run this as a user who may read Ceilometer's configuration "
 def _files(sources: collections.abc.Sequence[tuple[str, str]],
            ) -> list[str]:
     """The files that oslo.config reads, as far as they can be seen."""
-    paths = [path for _option, path in sources] or [
-        *cfg.find_config_files('ceilometer', 'ceilometer-polling'),
-        *cfg.find_config_dirs('ceilometer', 'ceilometer-polling')]
+    paths = [path for _option, path in sources]
+    named = {option for option, _path in sources}
+    if launch.FILE not in named:
+        paths += cfg.find_config_files('ceilometer', 'ceilometer-polling')
+    if launch.DIRECTORY not in named:
+        paths += cfg.find_config_dirs('ceilometer', 'ceilometer-polling')
     return [file for path in paths for file in (
         sorted(glob.glob(os.path.join(path, '*.conf')))
         if os.path.isdir(path) else [path])]

@@ -16,12 +16,12 @@ import collections.abc
 import errno
 import glob
 import os
-import stat
 import typing
 
 from oslo_config import cfg
 
 from memstat_pollster.config import errors
+from memstat_pollster.config import launch
 from memstat_pollster.config import plainfile
 from memstat_pollster.config import sourceless
 from memstat_pollster.model import nova_period
@@ -30,68 +30,107 @@ GROUP: typing.Final = 'libvirt'
 NAME: typing.Final = 'mem_stats_period_seconds'
 
 
-def read(files: collections.abc.Sequence[str]) -> nova_period.Wanted:
+def read(files: collections.abc.Sequence[str], dirs: str = 'last',
+         started: launch.Words | None = None) -> nova_period.Wanted:
     """Read the option from Nova's files; the last file that sets it wins.
 
-    The order is oslo.config's: the files as given, then the ``*.conf`` files
-    of each one's ``.d`` directory, sorted.  Each file is read by itself, so
-    that one which is unreadable or broken costs only what it says.
+    Each file is read by itself, so that one which is unreadable or broken
+    costs only what it says.
 
+    :param dirs: [memstat]nova_config_dirs: how the ``*.conf`` files of each
+        one's ``.d`` directory, sorted, stand to the files; see
+        :func:`launch.order`
+    :param started: what nova-compute is started with, which counts where
+        ``dirs`` is auto; None: nobody knows
     :returns: Nova's default where no file says otherwise; a problem when
-        none of the files is there.  Never raises for what is in the files.
+        none of the files is there, and when the files say two things by the
+        two orders and nobody knows which is nova-compute's.  Never raises for
+        what is in the files.
     """
-    period, source = nova_period.DEFAULT_PERIOD_S, None
-    problems, seen = [], 0
-    for path in _with_directories(files):
-        try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as exc:
-            # os.path.exists() would say "not there" below a directory that
-            # may not be searched.
-            seen += 1
-            problems.append(f'{path} cannot be read: {exc.strerror}')
-            continue
-        seen += 1
-        if stat.S_ISDIR(found.st_mode):
-            why = ('it is a directory' if _may_list(path)
-                   else os.strerror(errno.EACCES))
-            problems.append(f'{path} cannot be read: {why}')
-            continue
-        value, problem = _read_one(path)
-        if problem:
-            problems.append(problem)
-        if value is not None:
-            period, source = value, path
-    if not seen:
+    orders = _orders(files, dirs, started)
+    values: dict[str, int | None] = {}
+    problems: list[str] = []
+    for path in orders[0]:
+        if _is_there(path):
+            values[path], problem = _read_one(path)
+            problems += [problem] if problem else []
+    if not values:
         problems.append('there is no ' + ' and no '.join(files) if files else
                         'no file of Nova is named')
-    return nova_period.Wanted(period, tuple(problems), source)
+    setting = [[path for path in order if values.get(path) is not None]
+               for order in orders]
+    if not setting[0]:
+        return nova_period.Wanted(nova_period.DEFAULT_PERIOD_S,
+                                  tuple(problems))
+    source = setting[0][-1]
+    periods = [value for paths in setting
+               if (value := values[paths[-1]]) is not None]
+    period, other = periods[0], periods[-1]
+    if other == period:
+        return nova_period.Wanted(period, tuple(problems), source)
+    problems.append(
+        f'it is {other} s ({setting[-1][-1]}) where nova-compute is started '
+        f'with --config-file and {period} s ({source}) where it is not, and '
+        'how it is started cannot be seen: say so in '
+        '[memstat]nova_config_dirs')
+    return nova_period.Wanted(period, tuple(problems), source, other)
 
 
-def _with_directories(files: collections.abc.Sequence[str]) -> list[str]:
-    paths = list(files)
-    for path in files:
-        directory = path + '.d'
-        if not os.path.isdir(directory):
+def _orders(files: collections.abc.Sequence[str], dirs: str,
+            started: launch.Words | None) -> list[list[str]]:
+    """Every order in which nova-compute may read, the likeliest first."""
+    first = [(launch.FILE, path) for path in files]
+    if dirs == 'auto' and started is not None:
+        words = [started]
+    else:
+        words = [(), tuple(first)] if dirs == 'auto' else [
+            () if dirs == 'last' else tuple(first)]
+    return [_listed(launch.order(files, each)) for each in words]
+
+
+def _listed(words: collections.abc.Iterable[tuple[str, str]]) -> list[str]:
+    """The files, and in place of each directory of files those in it."""
+    found: list[str] = []
+    for option, path in words:
+        if option == launch.FILE:
+            found.append(path)
+        elif not os.path.isdir(path):
             # Not there, or below a directory that hides FILE as well, of
             # which that is said already.
             continue
-        if not _may_list(directory):
-            paths.append(directory)
-            continue
-        paths += sorted(glob.glob(os.path.join(glob.escape(directory),
-                                               '*.conf')))
-    return paths
+        elif not _may_list(path):
+            found.append(path)
+        else:
+            found += sorted(glob.glob(os.path.join(glob.escape(path),
+                                                   '*.conf')))
+    return found
 
 
 def _may_list(directory: str) -> bool:
     return os.access(directory, os.R_OK | os.X_OK, effective_ids=True)
 
 
+def _is_there(path: str) -> bool:
+    """Whether there is such a file, or one may be hidden from this user.
+
+    os.path.exists() would say "not there" below a directory that may not be
+    searched.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def _read_one(path: str) -> tuple[int | None, str | None]:
     """(the option's value where the file sets it, what went wrong)."""
+    if os.path.isdir(path):
+        why = ('it is a directory' if _may_list(path)
+               else os.strerror(errno.EACCES))
+        return None, f'{path} cannot be read: {why}'
     conf = cfg.ConfigOpts()
     conf.register_opt(cfg.IntOpt(NAME), group=GROUP)
     try:
@@ -117,10 +156,16 @@ class Watcher:
 
     Nova itself takes a change in only when nova-compute is restarted, which
     an operator who changes it does next.
+
+    :param dirs: see :func:`read`
+    :param started: tells what nova-compute is started with
     """
 
-    def __init__(self, files: collections.abc.Sequence[str]) -> None:
-        self._files = tuple(files)
+    def __init__(self, files: collections.abc.Sequence[str],
+                 dirs: str = 'last', started: collections.abc.Callable[
+                     [], launch.Words | None] = lambda: None) -> None:
+        self._files, self._dirs = tuple(files), dirs
+        self._started = started
         # Both at once, without a lock: of two threads that read each goes on
         # with what it has read.
         self._known: tuple[object, nova_period.Wanted] | None = None
@@ -128,9 +173,13 @@ class Watcher:
     def get(self) -> nova_period.Wanted:
         """The option as the files say it now."""
         known = self._known
-        signature = tuple(map(_fingerprint, _with_directories(self._files)))
+        started = self._started() if self._dirs == 'auto' else None
+        signature = tuple(
+            tuple(map(_fingerprint, order))
+            for order in _orders(self._files, self._dirs, started))
         if known is None or known[0] != signature:
-            known = self._known = signature, read(self._files)
+            known = self._known = signature, read(self._files, self._dirs,
+                                                  started)
         return known[1]
 
 

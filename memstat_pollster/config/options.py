@@ -43,10 +43,25 @@ OPTS: typing.Final[tuple[cfg.Opt, ...]] = (
         default=['/etc/nova/nova.conf', '/etc/nova/nova-compute.conf'],
         help="Nova's configuration files on this compute node, in the order "
              'in which nova-compute reads them; of each FILE, the files in '
-             'the directory FILE.d whose names end in .conf are read too. '
+             'the directory FILE.d whose names end in .conf are read too '
+             '(nova_config_dirs). '
              'Only [libvirt]mem_stats_period_seconds is looked at. The agent '
              'has to be able to read them ("setfacl -m u:ceilometer:r FILE"); '
              "where it is not, 10, Nova's default, is assumed."),
+    cfg.StrOpt(
+        'nova_config_dirs',
+        default='auto', choices=[
+            ('auto', 'as nova-compute is started: by the arguments of the '
+                     'running process, or of its systemd unit or init '
+                     'script. Where none of them can be seen and the order '
+                     'matters, both values are said.'),
+            ('first', 'the directories first, so that the files override '
+                      'them: nova-compute is started with --config-file, as '
+                      'on Debian'),
+            ('last', 'the directories last, so that they override the files: '
+                     'nova-compute is started without --config-file')],
+        help="When the directories FILE.d of nova_config_files are read. What "
+             'is read later overrides what was read before.'),
     cfg.IntOpt(
         'stale_after_periods',
         default=3, min=1, max=1000,
@@ -84,6 +99,7 @@ class Settings:
     replace_builtin: bool
     serve_compute: bool
     nova_config_files: tuple[str, ...]
+    nova_config_dirs: str
     stale_after_periods: int
     boot_grace: int
     read_timeout: int

@@ -32,8 +32,11 @@ class Wanted:
         naming the file
     :ivar source: the file that sets it; None where none does, and Nova's
         default holds.  The same wish from another file is the same wish.
+    :ivar other_s: what it may be as well, in seconds, where nobody knows in
+        which order nova-compute reads its files; None: nothing else
     """
 
     period_s: int
     problems: tuple[str, ...] = ()
     source: str | None = dataclasses.field(default=None, compare=False)
+    other_s: int | None = None

@@ -56,7 +56,7 @@ ALLOWED = {
     'background': ((), ()),
     'model': (('lxml',), ('text',)),
     'host': (('libvirt',), ('background', 'model', 'text')),
-    'config': (('oslo_config', 'yaml'), ('model', 'text')),
+    'config': (('oslo_config', 'yaml'), ('background', 'model', 'text')),
     'gnocchi': (('gnocchiclient', 'keystoneauth1', 'oslo_config'),
                 ('background', 'config', 'model')),
     'monitor': ((), ('model',)),

@@ -40,6 +40,11 @@ NAMED: typing.Final = 3
 LIBVIRT: typing.Final = (6, 0, 0)
 CEILOMETER: typing.Final = (19, *range(22, 28))
 
+#: Where nobody knows which of two values nova-compute takes.
+SAY_THE_ORDER: typing.Final = (
+    'set [memstat]nova_config_dirs: first where nova-compute is started with '
+    '--config-file, last where it is not')
+
 Document = typing.Any
 
 
@@ -92,6 +97,15 @@ def configuration_unread(names: collections.abc.Sequence[str],
     return Check('configuration', Grade.WARNING,
                  f'{listed(names)} can be used, but {unread}',
                  'name a file with the same options by --config-file')
+
+
+def configuration_either(names: collections.abc.Sequence[str],
+                         either: collections.abc.Sequence[str]) -> Check:
+    """The agent's files, when nobody knows in which order it reads them."""
+    return Check('configuration', Grade.WARNING,
+                 f'{listed(names)} can be used, but {"; ".join(either)}',
+                 'give this command the --config-file options of the agent, '
+                 'or set each option in one file only')
 
 
 def options(problems: collections.abc.Sequence[str]) -> Check:

@@ -139,7 +139,8 @@ class Examination:
             checks.nova_conf(
                 wanted.period_s, wanted.problems,
                 any(map(ceilometer_conf.is_there, files)),
-                _let_in([*files, *(file + '.d' for file in files)])),
+                _let_in([*files, *(file + '.d' for file in files)])
+                or (None if wanted.other_s is None else checks.SAY_THE_ORDER)),
         ]
         found += [
             checks.guest_periods(guests, wanted.period_s),
@@ -170,6 +171,10 @@ class Examination:
         unread = sourceless.not_read(conf)
         if unread is not None:
             return conf, [checks.configuration_unread(names, unread)]
+        either = ceilometer_conf.either_way(
+            conf, self._sources or ceilometer_conf.as_started())
+        if either:
+            return conf, [checks.configuration_either(names, either)]
         return conf, [Check('configuration', Grade.OK,
                                    f'{checks.listed(names)} can be used')]
 

@@ -19,6 +19,7 @@ import fixtures
 from oslo_config import cfg
 import testtools
 
+from memstat_pollster.config import launch
 from memstat_pollster.config import nova
 from memstat_pollster.model import nova_period
 from tests.unit import servers
@@ -247,7 +248,7 @@ class TestRead(_Case):
 
 
 class TestOrder(_Case):
-    """The last that sets it wins, as for nova-compute itself."""
+    """The last that sets it wins, as for nova-compute without arguments."""
 
     def _novas_own_reading(self):
         """The option as nova-compute reads these files."""
@@ -310,6 +311,110 @@ class TestOrder(_Case):
         self._write('nova[1].conf.d/10.conf', _option(9))
         self._write('nova1.conf.d/10.conf', _option(8))
         self.assertEqual(nova_period.Wanted(9), nova.read(self.files))
+
+
+class TestStarted(_Case):
+    """The order is that of nova-compute, by how it is started."""
+
+    def setUp(self):
+        super().setUp()
+        self.extra = self.etc / 'extra'
+        self.both = tuple((launch.FILE, path) for path in self.files)
+
+    def _novas_own_reading(self, words):
+        """The option as nova-compute reads it with these arguments."""
+        conf = cfg.ConfigOpts()
+        conf.register_opt(cfg.IntOpt('mem_stats_period_seconds', default=10),
+                          group='libvirt')
+        conf([each for word in words for each in word], project='nova',
+             prog='nova-compute', default_config_files=[
+                 path for path in self.files if os.path.exists(path)],
+             default_config_dirs=[path + '.d' for path in self.files
+                                  if os.path.exists(path + '.d')])
+        return conf.libvirt.mem_stats_period_seconds
+
+    def _periods(self, *words):
+        """By our reading, which is Nova's own."""
+        wanted = nova.read(self.files, 'auto', words)
+        self.assertEqual((self._novas_own_reading(words), (), None),
+                         (wanted.period_s, wanted.problems, wanted.other_s))
+        return wanted.period_s
+
+    def test_directories_and_files(self):
+        """Each of the cases that were tried with Nova itself."""
+        self._write('nova.conf', _option(6))
+        self._write('nova-compute.conf', '[libvirt]\n')
+        self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual([7, 6], [self._periods(),
+                                  self._periods(*self.both)])
+        self._write('nova-compute.conf.d/10.conf', _option(8))
+        self._write('nova-compute.conf', _option(5))
+        self.assertEqual(
+            [8, 5, 6], [self._periods(), self._periods(*self.both),
+                        self._periods(*self.both[::-1])])
+
+    def test_a_directory_alone(self):
+        self._write('nova.conf', '')
+        self._write('nova-compute.conf', '')
+        self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual([7, 7], [self._periods(),
+                                  self._periods(*self.both)])
+
+    def test_directories_that_are_named(self):
+        """They take the place of those beside the files."""
+        self._write('nova.conf', _option(6))
+        self._write('nova-compute.conf', _option(5))
+        self._write('nova.conf.d/10.conf', _option(7))
+        self._write('extra/10.conf', _option(9))
+        extra = launch.DIRECTORY, str(self.extra)
+        self.assertEqual(
+            [9, 5, 9, 5], [self._periods(extra),
+                           self._periods(extra, *self.both),
+                           self._periods(*self.both, extra),
+                           self._periods(self.both[0], extra, self.both[1])])
+
+    def test_the_option_goes_before_what_is_seen(self):
+        self._write('nova.conf', _option(6))
+        self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual(
+            [6, 6, 7, 7],
+            [nova.read(self.files, dirs, words).period_s
+             for dirs in ('first', 'last') for words in ((), self.both)])
+
+    def test_nobody_knows(self):
+        self._write('nova.conf', _option(6))
+        self.assertEqual(nova_period.Wanted(6), nova.read(self.files, 'auto'))
+        path = self._write('nova.conf.d/10.conf', _option(6))
+        self.assertEqual(nova_period.Wanted(6), nova.read(self.files, 'auto'))
+        self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual(
+            nova_period.Wanted(7, (
+                f'it is 6 s ({self.nova_conf}) where nova-compute is started '
+                f'with --config-file and 7 s ({path}) where it is not, and '
+                'how it is started cannot be seen: say so in '
+                '[memstat]nova_config_dirs',), other_s=6),
+            nova.read(self.files, 'auto'))
+
+    def test_a_directory_that_cannot_be_listed_is_told_in_every_order(self):
+        self._write('nova.conf', _option(6))
+        directory = self._write('nova.conf.d/10.conf', _option(7)).parent
+        directory.chmod(0o000)
+        self.addCleanup(directory.chmod, 0o755)
+        self._without_rights()
+        for words in ((), self.both, None):
+            self.assertEqual(
+                nova_period.Wanted(6, (f'{directory} cannot be read: '
+                                       'Permission denied',)),
+                nova.read(self.files, 'auto', words))
+
+    def test_nova_is_started_in_another_way(self):
+        started = [()]
+        watcher = nova.Watcher(self.files, 'auto', lambda: started[0])
+        self._write('nova.conf', _option(6))
+        self._write('nova.conf.d/10.conf', _option(7))
+        self.assertEqual(nova_period.Wanted(7), watcher.get())
+        started[0] = self.both
+        self.assertEqual(nova_period.Wanted(6), watcher.get())
 
 
 class TestWatcher(_Case):

@@ -138,9 +138,9 @@ class TestNova(DoctorTest):
         """(the checks that tell of Nova, how often each file was read)."""
         files, original = [], nova.read
 
-        def read(names):
+        def read(names, *rest):
             files.extend(names)
-            return original(names)
+            return original(names, *rest)
         self.useFixture(fixtures.MonkeyPatch('memstat_pollster.config.nova.read',
                                              read))
         _status, found = self.doctor()
@@ -164,6 +164,23 @@ class TestNova(DoctorTest):
               'switched off', None),
              ('skipped', 'libvirt did not answer', None),
              [str(self.nova_conf)]), self.read())
+
+
+    def test_two_orders_of_its_files(self):
+        """Nobody sees how nova-compute is started."""
+        self.set_nova_period(6)
+        directory = self.etc / 'nova.conf.d'
+        directory.mkdir()
+        (directory / 'a.conf').write_text(
+            '[libvirt]\nmem_stats_period_seconds = 10\n')
+        self.assertEqual(
+            ('warning', f'it is 6 s ({self.nova_conf}) where nova-compute is '
+             f'started with --config-file and 10 s ({directory}/a.conf) where '
+             'it is not, and how it is started cannot be seen: say so in '
+             '[memstat]nova_config_dirs; 10 s is assumed where they say '
+             'nothing else', 'set [memstat]nova_config_dirs: first where '
+             'nova-compute is started with --config-file, last where it is '
+             'not'), self.doctor()[1]['nova_conf'])
 
 
 class TestConfiguration(DoctorTest):

@@ -275,6 +275,8 @@ class TestRemedies(testtools.TestCase):
     BAD_NEWS = (
         lambda: checks.configuration('x.conf: no'),
         lambda: checks.configuration_unread(['x.conf'], 'no source'),
+        lambda: checks.configuration_either(
+            ['c.conf'], ['option [memstat]boot_grace is 5 ... and 7 ...']),
         lambda: checks.options(['option [memstat]boot_grace cannot be used']),
         lambda: checks.libvirt('qemu:///system', 'nobody', 'no', None),
         lambda: checks.libvirt('qemu:///system', 'nobody', 'no', 'do so'),
