@@ -64,7 +64,21 @@ class TestWanted(NovaTest):
 
     def test_nova_conf_is_read_again(self):
         """10 becomes 0 becomes 25, while the agent runs."""
+        lines = {self.none: [], self.without: []}
+
+        def tell(level, none, without):
+            for guest, word, detail, remedy in (
+                    (self.none, 'no_device', NONE, none),
+                    (self.without, 'stats_disabled', NO_PERIOD, without)):
+                lines[guest].append(self.line(level, guest, word, detail,
+                                              remedy))
+                self.agent.wait_for(
+                    lambda _, guest=guest: self.said_of(guest)
+                    == lines[guest], '\n'.join(lines[guest]))
+
         self.settled(self.none, 'no_device')
+        tell('WARNING', test_signatures.HARD_REBOOT,
+             test_signatures.set_period(self.without))
         self.agent.write_nova_conf(self.nova_conf(0))
         self.assertPublished(
             self.none, self.wait_remedy(self.none, NOVA_OFF),
@@ -72,15 +86,15 @@ class TestWanted(NovaTest):
         self.assertPublished(
             self.without, self.wait_remedy(self.without, NOVA_OFF),
             'stats_disabled', NO_PERIOD, NOVA_OFF, age='frozen')
+        tell('INFO', NOVA_OFF, NOVA_OFF)
         self.agent.write_nova_conf(self.nova_conf(25))
         remedy = test_signatures.set_period(self.without).replace(
             'period 10', 'period 25')
         self.assertPublished(
             self.without, self.wait_remedy(self.without, remedy),
             'stats_disabled', NO_PERIOD, remedy, age='frozen')
-        # The guests are as they were: there is nothing new to be told.
-        for guest in (self.none, self.without):
-            self.assertEqual(1, len(self.said_of(guest)))
+        # The guests are as they were, but what was told of them is untrue.
+        tell('WARNING', test_signatures.HARD_REBOOT, remedy)
         self.agent.write_nova_conf(self.nova_conf(10))
         self.wait_remedy(self.none, test_signatures.HARD_REBOOT)
 
