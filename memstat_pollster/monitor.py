@@ -49,6 +49,8 @@ class Source(typing.Protocol):
 
     def read(self, kinds: compute.Kinds = ...) -> observation.Snapshot: ...
 
+    def read_more(self, kinds: compute.Kinds) -> observation.Snapshot: ...
+
     def live_xml(self, uuids: collections.abc.Collection[str]
                  ) -> observation.Documents: ...
 
@@ -101,7 +103,8 @@ class Monitor:
         wanted = self._wanted()
         with self._lock:
             self._tell_nova(wanted)
-            snapshot = self._read(kinds)
+            snapshot = (self._source.read(kinds) if kinds
+                        else self._source.read())
             self._tell_error(snapshot)
             if snapshot.error is not None:
                 return judged.Cycle(snapshot.monotonic_s, {}, snapshot.error,
@@ -112,13 +115,13 @@ class Monitor:
             return judged.Cycle(snapshot.monotonic_s, guests, wanted=wanted,
                                 records=snapshot.records if kinds else {})
 
-    def _read(self, kinds: compute.Kinds) -> observation.Snapshot:
-        return self._source.read(kinds) if kinds else self._source.read()
-
     def read_more(self, kinds: compute.Kinds) -> observation.Snapshot:
-        """Read what the cycle's first reading did not ask for."""
+        """Read what the cycle's first reading did not ask for.
+
+        It takes what that has left of the time for the cycle.
+        """
         with self._lock:
-            return self._read(kinds)
+            return self._source.read_more(kinds)
 
     def live_xml(self, uuids: collections.abc.Collection[str],
                  ) -> collections.abc.Mapping[str, str]:

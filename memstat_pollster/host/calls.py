@@ -20,9 +20,7 @@ import typing
 
 from memstat_pollster.host import bindings
 from memstat_pollster.host import connection
-from memstat_pollster.host import processes
 from memstat_pollster.model import compute
-from memstat_pollster.model import domain
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 
@@ -31,6 +29,8 @@ libvirt = bindings.libvirt
 Answer = tuple[typing.Any, dict[str, object]]
 _T = typing.TypeVar('_T')
 Work = collections.abc.Callable[[connection.Connection], _T]
+#: By UUID: since when a monitor is occupied, by the wall clock.
+Held = collections.abc.Mapping[str, float]
 Refuse = collections.abc.Callable[[str], str | None]
 
 #: Seconds to wait before a guest that was busy is asked once more.  Any other
@@ -44,6 +44,14 @@ NO_CALL_LEFT: typing.Final = (
 LATE: typing.Final = (
     'it was not asked: the time for the cycle, [memstat]read_timeout, was '
     'over')
+
+#: How exactly libvirt's milliseconds say since when a monitor is occupied.
+SAME_S: typing.Final = 0.1
+
+#: What libvirt says of one guest where others may well have their XML.
+ERRORS_OF_A_GUEST: typing.Final = () if libvirt is None else (
+    libvirt.VIR_ERR_OPERATION_TIMEOUT, libvirt.VIR_ERR_OPERATION_INVALID,
+    libvirt.VIR_ERR_OPERATION_FAILED, libvirt.VIR_ERR_ACCESS_DENIED)
 
 #: How many guests one call reads once a read has met a frozen one.
 GUESTS_AT_A_TIME: typing.Final = 8
@@ -101,32 +109,43 @@ class Progress:
     The worker writes it, and who waits for it reads it.
 
     :ivar asking: UUIDs of the guests that it asks now
+    :ivar held: guests that were held in the last read and still are, by the
+        same command; by UUID, since when
+    :ivar gone: guests that are not there any more
     :ivar given_up: set when it is left behind, so that it asks nobody else
         once the guest that holds it up answers
     """
 
     def __init__(self) -> None:
         self.asking: frozenset[str] = frozenset()
+        self.held: dict[str, float] = {}
+        self.gone: set[str] = set()
         self.given_up = threading.Event()
 
 
 def _take(source: connection.Connection, answers: list[Answer],
-          known_busy: collections.abc.Collection[str],
-          found: dict[str, observation.Record], progress: Progress,
-          kinds: compute.Kinds) -> None:
+          known_held: Held, found: dict[str, observation.Record],
+          progress: Progress, kinds: compute.Kinds) -> None:
     """Keep these answers, and ask those guests again that were busy.
 
     NOWAIT leaves out QEMU's part of a guest that another job holds, instead
     of waiting for that job for up to 30 s.  Mostly that job is another
     client's reading, over in a moment: those guests, and only those, are
-    asked again a few times within a third of a second.
+    asked again a few times within a third of a second.  Whoever waits for
+    this goes on with that until the deadline.
     """
     for pause_s in (*RETRIES_S, None):
         busy = []
         for answer in answers:
             uuid, record = record_of(answer, bool(kinds))
             found[uuid] = record
-            if record.busy and uuid not in known_busy:
+            if not record.busy:
+                continue
+            since_s = (occupied_since(answer[0]) if uuid in known_held
+                       else None)
+            if since_s is not None and is_same(known_held[uuid], since_s):
+                progress.held[uuid] = since_s
+            else:
                 busy.append(answer[0])
         if not busy or pause_s is None or progress.given_up.wait(pause_s):
             return
@@ -134,51 +153,53 @@ def _take(source: connection.Connection, answers: list[Answer],
         answers = _stats_of(source, busy, kinds)
 
 
-def read_all(known_busy: collections.abc.Collection[str],
-             found: dict[str, observation.Record], kinds: compute.Kinds,
-             progress: Progress) -> Work[None]:
+def read_all(known_held: Held, found: dict[str, observation.Record],
+             kinds: compute.Kinds, progress: Progress) -> Work[None]:
     """Read the balloon and state of every guest in one call, into ``found``.
 
     :param kinds: what is read beside them
-    :param known_busy: UUIDs of the guests that were busy to the end of the
-        last read: a migration, or a QEMU that hangs.  They are not waited for
+    :param known_held: the guests that did not answer to the end of the last
+        read, by UUID, and since when their monitor was occupied.  One that
+        still is, by the same command, is not waited for
     """
     def work(source: connection.Connection) -> None:
         found.clear()
         answers = source.getAllDomainStats(
             groups_of(kinds),
             libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT)
-        _take(source, answers, known_busy, found, progress, kinds)
+        _take(source, answers, known_held, found, progress, kinds)
     return work
 
 
 def read_some(uuids: collections.abc.Sequence[str],
-              known_busy: collections.abc.Collection[str],
-              found: dict[str, observation.Record], kinds: compute.Kinds,
-              progress: Progress) -> Work[None]:
+              known_held: Held, found: dict[str, observation.Record],
+              kinds: compute.Kinds, progress: Progress) -> Work[None]:
     """Read these guests in their order, a few at a time, into ``found``.
 
-    :param known_busy: see :func:`read_all`
+    :param known_held: see :func:`read_all`
     """
     def work(source: connection.Connection) -> None:
         domains = {each.UUIDString(): each
                    for each in source.listAllDomains(0)}
         present = [domains[uuid] for uuid in uuids if uuid in domains]
+        progress.gone.update(set(uuids) - domains.keys())
         for start in range(0, len(present), GUESTS_AT_A_TIME):
             if progress.given_up.is_set():
                 return
             few = present[start:start + GUESTS_AT_A_TIME]
             progress.asking = frozenset(each.UUIDString() for each in few)
-            _take(source, _stats_of(source, few, kinds), known_busy, found,
+            _take(source, _stats_of(source, few, kinds), known_held, found,
                   progress, kinds)
     return work
 
 
 def live_xml(uuids: collections.abc.Sequence[str], found: dict[str, str],
-             gone: set[str], progress: Progress) -> Work[None]:
+             gone: set[str], failed: dict[str, str],
+             progress: Progress) -> Work[None]:
     """Read the live XML of these guests, one at a time, into ``found``.
 
     :param gone: gets the UUIDs of those that are not there
+    :param failed: gets what libvirt said of those whose XML it has not
     """
     def work(source: connection.Connection) -> None:
         domains = {each.UUIDString(): each
@@ -192,9 +213,14 @@ def live_xml(uuids: collections.abc.Sequence[str], found: dict[str, str],
             except KeyError:
                 gone.add(uuid)
             except bindings.LibvirtError as exc:
-                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                if exc.get_error_code() in ERRORS_OF_A_GUEST:
+                    # Of a guest that is held libvirt 11.0 to 11.4 say so
+                    # after 30 s.
+                    failed[uuid] = connection.failed(exc).args[0]
+                elif exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    gone.add(uuid)
+                else:
                     raise
-                gone.add(uuid)
     return work
 
 
@@ -214,120 +240,26 @@ def unasked(records: dict[str, observation.Record],
     return records
 
 
-def nova_metadata(uuids: collections.abc.Collection[str],
-                  ) -> Work[dict[str, str]]:
-    """Nova's part of these guests' metadata, as XML, where there is one.
-
-    Unlike XMLDesc this waits for no guest's job on any libvirt that was
-    tried: doc/source/hangs.rst.
-    """
-    def work(source: connection.Connection) -> dict[str, str]:
-        found = {}
-        for each in source.listAllDomains(0):
-            if each.UUIDString() not in uuids:
-                continue
-            for namespace in domain.NOVA_NAMESPACES:
-                try:
-                    found[each.UUIDString()] = each.metadata(
-                        libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0)
-                    break
-                except bindings.LibvirtError as exc:
-                    if exc.get_error_code() not in (
-                            libvirt.VIR_ERR_NO_DOMAIN,
-                            libvirt.VIR_ERR_NO_DOMAIN_METADATA):
-                        raise
-        return found
-    return work
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Description:
-    """What libvirt says of a guest without asking it.
-
-    :ivar state: libvirt's state and reason
-    :ivar metadata: Nova's part of its metadata, or why there is none, by
-        namespace, of the newest that it has
-    :ivar is_held: a job has held it for longer than a reading takes
-    """
-
-    uuid: str
-    domain_id: int
-    name: str
-    state: tuple[int, ...]
-    metadata: dict[str, 'str | bindings.LibvirtError']
-    is_held: bool = False
-
-    @property
-    def run(self) -> processes.Run:
-        """Which run of QEMU it is; its id is -1 when shut off."""
-        return self.uuid, self.domain_id
-
-
-def describe(known: collections.abc.Container[processes.Run],
-             ) -> Work[list[Description]]:
-    """Describe every guest; asks no QEMU and waits for no guest's job.
-
-    :param known: runs of which it does not matter whether they are held
-    """
-    def work(source: connection.Connection) -> list[Description]:
-        found, busy = {}, []
-        for each in source.listAllDomains(0):
-            try:
-                uuid, domain_id = each.UUIDString(), each.ID()
-                found[uuid] = Description(
-                    uuid, domain_id, each.name(), tuple(each.state()),
-                    _metadata_of(each))
-                if (uuid, domain_id) not in known and not _is_free(each):
-                    busy.append(each)
-            except bindings.LibvirtError as exc:
-                if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    raise
-                # It has just gone.
-        for pause_s in RETRIES_S if busy else ():
-            time.sleep(pause_s)
-            busy = [each for each in busy if not _is_free(each)]
-        for each in busy:
-            uuid = each.UUIDString()
-            found[uuid] = dataclasses.replace(found[uuid], is_held=True)
-        return list(found.values())
-    return work
-
-
-def _metadata_of(guest: typing.Any,
-                 ) -> dict[str, 'str | bindings.LibvirtError']:
-    found: dict[str, str | bindings.LibvirtError] = {}
-    for namespace in domain.NOVA_NAMESPACES:
-        try:
-            found[namespace] = guest.metadata(
-                libvirt.VIR_DOMAIN_METADATA_ELEMENT, namespace, 0)
-            break
-        except bindings.LibvirtError as exc:
-            if (exc.get_error_code()
-                    != libvirt.VIR_ERR_NO_DOMAIN_METADATA):
-                raise
-            found[namespace] = exc
-    return found
-
-
-def _is_free(guest: typing.Any) -> bool:
-    """Whether no job holds a guest.
-
-    VIR_DOMAIN_CONTROL_JOB is a job that asks QEMU nothing at the moment.
-    """
-    try:
-        return bool(guest.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OK)
-    except bindings.LibvirtError as exc:
-        if exc.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN,
-                                        libvirt.VIR_ERR_OPERATION_INVALID):
-            raise
-        return True  # it does not run
-
-
 def list_states(source: connection.Connection
                 ) -> dict[str, observation.Record]:
-    """The state of every guest; asks no QEMU, so it cannot get stuck."""
-    return dict(record_of(answer) for answer in source.getAllDomainStats(
-        libvirt.VIR_DOMAIN_STATS_STATE, 0))
+    """The state of every guest; asks no QEMU, so it cannot get stuck.
+
+    One by one: libvirtd answers that even where all threads that make calls
+    which may take long are stuck.  A bulk call for the state needs such a
+    thread.
+    """
+    found = {}
+    for each in source.listAllDomains(0):
+        try:
+            state, reason = each.state()
+        except bindings.LibvirtError as exc:
+            if exc.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            continue  # it has just ended
+        uuid, record = record_of((each, {'state.state': state,
+                                         'state.reason': reason}))
+        found[uuid] = record
+    return found
 
 
 def list_runs(source: connection.Connection) -> frozenset[tuple[str, int]]:
@@ -337,25 +269,56 @@ def list_runs(source: connection.Connection) -> frozenset[tuple[str, int]]:
             libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
 
 
-def occupied(source: connection.Connection) -> dict[str, float]:
-    """For how many seconds each guest's monitor has been occupied.
+def occupied_since(guest: typing.Any) -> float | None:
+    """Since when a guest's monitor is occupied, seconds since the epoch.
 
+    It asks no QEMU.  The time tells one command from another: it stays the
+    same for as long as the command takes, also where the clock is set.
+
+    :returns: None for one that is free
+    """
+    try:
+        state, _detail, milliseconds = guest.controlInfo()
+    except bindings.LibvirtError as exc:
+        if exc.get_error_code() not in (
+                libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+            raise
+        return None  # it has just ended
+    if state != libvirt.VIR_DOMAIN_CONTROL_OCCUPIED:
+        return None
+    if milliseconds >= 1 << 31:
+        # An unsigned number of 32 bits: the clock was set back meanwhile.
+        milliseconds -= 1 << 32
+    return time.time() - milliseconds / 1000
+
+
+def is_same(before_s: float, since_s: float) -> bool:
+    """Whether a monitor is still occupied with the same command.
+
+    :param before_s: since when it was at an earlier look
+    :param since_s: since when it is now
+    """
+    return abs(since_s - before_s) <= SAME_S
+
+
+def occupied(uuids: collections.abc.Collection[str] | None = None,
+             ) -> Work[dict[str, float]]:
+    """Since when the monitors of guests are occupied.
+
+    :param uuids: of the guests that are looked at; None: all
     :returns: by UUID; without guests whose monitor is free
     """
-    found = {}
-    for each in source.listAllDomains(
-            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-        try:
-            state, _detail, milliseconds = each.controlInfo()
-        except bindings.LibvirtError as exc:
-            if exc.get_error_code() not in (
-                    libvirt.VIR_ERR_NO_DOMAIN,
-                    libvirt.VIR_ERR_OPERATION_INVALID):
-                raise
-            continue  # it has just ended
-        if state == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED:
-            found[each.UUIDString()] = milliseconds / 1000
-    return found
+    def work(source: connection.Connection) -> dict[str, float]:
+        found = {}
+        for each in source.listAllDomains(
+                libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            uuid = each.UUIDString()
+            if uuids is None or uuid in uuids:
+                since_s = occupied_since(each)
+                if since_s is not None:
+                    found[uuid] = since_s
+        return found
+    return work
 
 
 def set_period(uuid: str, period_s: int, refuse: Refuse) -> Work[None]:

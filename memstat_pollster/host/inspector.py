@@ -37,13 +37,15 @@ release of libvirt, in doc/source/hangs.rst.  What follows from that:
   that could not be asked are tried last in the cycles that follow, or first
   where nothing but time was short.
 
-Nothing of who is held is remembered from one cycle to the next.
+* A guest that any other call holds is asked again until the deadline.
+* All that a cycle asks has one time together, :data:`GRACE_S` more at most.
+
+Of who is held is remembered since when, to know the same command again in
+the next cycle; whether it is held is asked anew each time.
 """
 
 import collections.abc
-import concurrent.futures
-import dataclasses
-import functools
+import contextlib
 import threading
 import time
 import typing
@@ -51,29 +53,27 @@ import typing
 from memstat_pollster import background
 from memstat_pollster.host import calls
 from memstat_pollster.host import connection
+from memstat_pollster.host import descriptions
+from memstat_pollster.host import documents
 from memstat_pollster.host import pool
 from memstat_pollster.host import processes
+from memstat_pollster.host import rounds
 from memstat_pollster.host import worker
 from memstat_pollster.model import compute
 from memstat_pollster.model import observation
 
 _T = typing.TypeVar('_T')
-_Records = dict[str, observation.Record]
 
-#: How long reading XML may take beyond the deadline, where reading guests
-#: took all of the time; at most, and as a share of the time for a cycle.
-XML_GRACE_S: typing.Final = 0.8
-XML_GRACE_SHARE: typing.Final = 0.2
+#: How long what a cycle asks may take beyond its time, at most, and as a
+#: share of that time: where guests took all of it there is XML to be read.
+GRACE_S: typing.Final = 0.8
+GRACE_SHARE: typing.Final = 0.2
 
 #: By how much the wall clock may differ from the monotonic one over a read.
 CLOCK_STEP_S: typing.Final = 1.0
 
-#: Why a guest is not asked.
-STOPPED: typing.Final = (
-    "its QEMU's process is stopped, by a signal or a debugger")
-
-#: How often a QEMU that is stopped is looked at.
-LOOK_S: typing.Final = 0.05
+NO_TIME: typing.Final = 'the time for the cycle is over'
+TOO_MANY: typing.Final = 'too many calls to libvirt are stuck already'
 
 
 class Inspector:
@@ -102,12 +102,12 @@ class Inspector:
         self._writer = writer
         self._processes = watch or processes.Watch()
         self._lock = threading.Lock()
-        self._deadline_s: float | None = None
+        self._grace_s = min(GRACE_S, timeout_s * GRACE_SHARE)
+        self._left_s = timeout_s
         self._runs: frozenset[processes.Run] | None = None
         self._stopped: dict[processes.Run, processes.Stop] = {}
-        self._busy: frozenset[str] = frozenset()
-        self._unasked: dict[str, None] = {}
-        self._kinds: compute.Kinds = frozenset()
+        self._held: calls.Held = {}
+        self._unasked: tuple[str, ...] = ()
         self._was_late = False
 
     @property
@@ -125,26 +125,39 @@ class Inspector:
         state.
         """
         with self._lock:
-            self._kinds = kinds
-            wall_s, monotonic_s = time.time(), time.monotonic()
-            self._deadline_s = monotonic_s + self._timeout_s
-            try:
-                records = self._read(self._deadline_s)
-            except observation.ReadFailed as exc:
-                return observation.Snapshot(wall_s, monotonic_s, {}, str(exc),
-                                            exc.advice)
-            self._busy = frozenset(uuid for uuid, record in records.items()
-                                   if record.busy)
-            self._runs = frozenset(
-                (uuid, record.domain_id) for uuid, record in records.items()
-                if record.domain_id >= 0)
-            took_s = time.monotonic() - monotonic_s
-            if abs(time.time() - wall_s - took_s) > CLOCK_STEP_S:
-                # The clock was set meanwhile: guests that answered since are
-                # stamped by the new one.
-                wall_s = time.time() - took_s
-            return observation.Snapshot(wall_s, monotonic_s, records,
-                                        took_s=took_s)
+            self._left_s = self._timeout_s
+            return self._snapshot(kinds)
+
+    def read_more(self, kinds: compute.Kinds) -> observation.Snapshot:
+        """Read every guest again, within the cycle that the last read began.
+
+        :param kinds: see :meth:`read`
+
+        It takes what is left of the time for that cycle.
+        """
+        with self._lock:
+            return self._snapshot(kinds)
+
+    def _snapshot(self, kinds: compute.Kinds) -> observation.Snapshot:
+        wall_s, monotonic_s = time.time(), time.monotonic()
+        try:
+            with self._within() as deadline_s:
+                if time.monotonic() >= deadline_s:
+                    raise observation.ReadFailed(NO_TIME)
+                records = self._read(kinds, deadline_s)
+        except observation.ReadFailed as exc:
+            return observation.Snapshot(wall_s, monotonic_s, {}, str(exc),
+                                        exc.advice)
+        self._runs = frozenset(
+            (uuid, record.domain_id) for uuid, record in records.items()
+            if record.domain_id >= 0)
+        took_s = time.monotonic() - monotonic_s
+        if abs(time.time() - wall_s - took_s) > CLOCK_STEP_S:
+            # The clock was set meanwhile: guests that answered since are
+            # stamped by the new one.
+            wall_s = time.time() - took_s
+        return observation.Snapshot(wall_s, monotonic_s, records,
+                                    took_s=took_s)
 
     def live_xml(self, uuids: collections.abc.Collection[str],
                  ) -> observation.Documents:
@@ -157,8 +170,10 @@ class Inspector:
         """
         if not uuids:
             return observation.Documents({}, {})
-        with self._lock:
-            return self._read_xml(list(uuids))
+        with self._lock, self._within() as deadline_s:
+            # So that a guest that is held leaves the others their time.
+            return documents.read(self._pool, list(uuids),
+                                  self._grace_s / 4, deadline_s)
 
     def nova_metadata(self, uuids: collections.abc.Collection[str],
                       ) -> dict[str, str]:
@@ -168,21 +183,48 @@ class Inspector:
         """
         if not uuids:
             return {}
-        with self._lock:
-            return self._pool.ask(
-                calls.nova_metadata(uuids),
-                self._pool.left_s(self._deadline_s or 0.0))
+        with self._lock, self._within() as deadline_s:
+            return self._ask_apart(descriptions.nova_metadata(uuids),
+                                   deadline_s)
 
     def describe(self, known: collections.abc.Container[processes.Run],
-                 ) -> list[calls.Description]:
+                 ) -> list[descriptions.Description]:
         """Every guest, by what libvirt says without asking it.
 
         :param known: runs of guests whose XML is not wanted
         :raises ReadFailed: when libvirt fails or does not answer in time
         """
         with self._lock:
-            self._deadline_s = time.monotonic() + self._timeout_s
-            return self._pool.ask(calls.describe(known), self._timeout_s)
+            self._left_s = self._timeout_s
+            with self._within() as deadline_s:
+                # A libvirt that is stuck as a whole has no call left behind.
+                self._pool.ask(calls.list_runs,
+                               self._pool.left_s(deadline_s))
+                return self._ask_apart(descriptions.describe(known),
+                                       deadline_s)
+
+    def _ask_apart(self, work: calls.Work[_T], deadline_s: float) -> _T:
+        """Ask what waits for no guest, but for a thread of libvirtd's.
+
+        :raises ReadFailed: when libvirt fails or does not answer in time
+        """
+        out: list[pool.Call] = []
+        if time.monotonic() >= deadline_s:
+            raise observation.ReadFailed(NO_TIME)
+        if not self._pool.may_ask(out):
+            raise observation.ReadFailed(TOO_MANY)
+        answers: list[_T] = []
+
+        def keep(source: connection.Connection) -> None:
+            answers.append(work(source))
+        call = self._pool.start(out, {}, lambda progress: keep)
+        background.is_done(call.job, max(deadline_s - time.monotonic(), 0.0))
+        self._pool.settle(out)
+        if call.out:
+            raise observation.ReadFailed(
+                f'libvirt did not answer within {self._timeout_s:g} s')
+        call.job.result()
+        return answers[-1]
 
     def host(self) -> observation.HostFacts:
         """What libvirt says of the host.
@@ -207,8 +249,7 @@ class Inspector:
         """
         with self._lock:
             if not self._pool.may_ask(()):
-                raise observation.ReadFailed(
-                    'too many calls to libvirt are stuck already')
+                raise observation.ReadFailed(TOO_MANY)
             writer = worker.Worker(self.uri, self._writer)
             job = writer.submit(calls.set_period(uuid, period_s, refuse))
             writer.retire()
@@ -224,12 +265,23 @@ class Inspector:
         with self._lock:
             self._pool.close()
 
-    # Reading guests
+    @contextlib.contextmanager
+    def _within(self) -> collections.abc.Iterator[float]:
+        """The deadline of a question: what the cycle's others left of time.
 
-    def _read(self, deadline_s: float) -> _Records:
+        And a moment where they left none, once for all of them.
+        """
+        began_s = time.monotonic()
+        grace_s = min(self._grace_s, self._left_s + self._grace_s)
+        try:
+            yield began_s + max(self._left_s, grace_s, 0.0)
+        finally:
+            self._left_s -= time.monotonic() - began_s
+
+    def _read(self, kinds: compute.Kinds,
+              deadline_s: float) -> rounds.Records:
         if self._pool.is_watch_stuck():
             raise observation.ReadFailed('libvirt still does not answer')
-        held_before = self.stuck
         if self._runs is None:
             self._runs = self._pool.ask(calls.list_runs,
                                         self._pool.left_s(deadline_s))
@@ -237,173 +289,23 @@ class Inspector:
         fresh = {run for run, stop in stopped.items()
                  if self._stopped.get(run) != stop}
         self._stopped = stopped
-        out: list[pool.Call] = []
+        this = rounds.Round(self._pool, self._processes, kinds,
+                            self._held, stopped, deadline_s)
         try:
-            if not stopped and not self._unasked and self._pool.may_ask(out):
-                began_s = time.monotonic()
-                found: _Records = {}
-                call = self._pool.start(out, found, functools.partial(
-                    calls.read_all, self._busy, found, self._kinds))
-                suspects = self._pool.wait(call, deadline_s)
-                if not call.out:
-                    call.job.result()
-                    self._pool.usual_s = time.monotonic() - began_s
-                    return self._again(found, out, held_before, deadline_s)
-                records = self._states(deadline_s)
+            if not stopped and not self._unasked and this.may_ask():
+                this.read_all()
             else:
-                suspects = frozenset()
-                records = self._states(deadline_s)
-            self._read_around(records, suspects, out, deadline_s)
-            self._wait_for_slow(records, fresh, out, deadline_s)
-            self._again(records, out, held_before, deadline_s)
-            return calls.unasked(records, self._unasked, self._was_late)
+                this.read_states()
+            this.read_rest(self._unasked, self._was_late, fresh)
+            self._unasked, self._was_late = this.unasked, this.may_ask()
+            calls.unasked(this.records, self._unasked, self._was_late)
         finally:
-            self._pool.settle(out)
-
-    def _states(self, deadline_s: float) -> _Records:
-        """Every guest, with its state and why it is not asked, if so."""
-        records = self._pool.ask(calls.list_states,
-                                 self._pool.left_s(deadline_s))
-        for uuid, domain_id in self._stopped:
-            record = records.get(uuid)
-            if record is not None and record.domain_id == domain_id:
-                records[uuid] = dataclasses.replace(record, trouble=STOPPED)
-        return records
-
-    def _read_around(self, records: _Records,
-                     suspects: collections.abc.Set[str], out: list[pool.Call],
-                     deadline_s: float) -> None:
-        """Read what can be read beside guests that do not answer.
-
-        :param suspects: UUIDs of guests that may hold up a call that is out
-        """
-        # Those that a read did not come to are asked last, longest first;
-        # where it was time alone that ran out they have their turn.
-        known = [uuid for uuid in records if uuid not in self._unasked]
-        waiting = [uuid for uuid in self._unasked if uuid in records]
-        order = waiting + known if self._was_late else known + waiting
-        asked = {*suspects, *(uuid for uuid, record in records.items()
-                              if record.trouble is not None)}
-        while (self._pool.may_ask(out)
-                and time.monotonic() < deadline_s):
-            left = [uuid for uuid in order if uuid not in asked]
-            if not left:
-                break
-            call = self._read_some(left, out)
-            held = self._pool.wait(call, deadline_s)
-            if not call.out:
-                call.job.result()
-                asked.update(left)
-            # A copy: a worker that is held up may still add to it.
-            found = call.found.copy()
-            _merge(records, found)
-            asked.update(found, held)
-        self._unasked = dict.fromkeys(
-            uuid for uuid in order
-            if uuid not in asked and records[uuid].busy)
-        self._was_late = self._pool.may_ask(out)
-
-    def _read_some(self, uuids: list[str], out: list[pool.Call],
-                   known_busy: collections.abc.Collection[str] | None = None,
-                   ) -> pool.Call:
-        found: _Records = {}
-        return self._pool.start(out, found, functools.partial(
-            calls.read_some, uuids,
-            self._busy if known_busy is None else known_busy, found,
-            self._kinds))
-
-    def _wait_for_slow(self, records: _Records,
-                       stopped: collections.abc.Set[processes.Run],
-                       out: list[pool.Call], deadline_s: float) -> None:
-        """Wait for calls that are out, and for QEMUs that go on.
-
-        :param stopped: those that were not in the cycle before
-        """
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            waiting = [call for call in out if call.out]
-            if not waiting and not stopped:
-                break
-            if stopped:
-                left_s = min(left_s, LOOK_S)
-            if waiting:
-                concurrent.futures.wait(
-                    [call.job for call in waiting], left_s,
-                    concurrent.futures.FIRST_COMPLETED)
-            else:
-                time.sleep(left_s)
-            for call in waiting:
-                if not call.out:
-                    _merge(records, call.found)
-            if stopped:
-                still = self._processes.stopped(stopped)
-                running = [uuid for uuid, domain_id in stopped - still.keys()]
-                stopped = still.keys()
-                for uuid in running:
-                    self._stopped = {run: stop for run, stop
-                                     in self._stopped.items()
-                                     if run[0] != uuid}
-                if running and self._pool.may_ask(out):
-                    call = self._read_some(running, out)
-                    self._pool.wait(call, deadline_s)
-                    _merge(records, call.found.copy())
-        for call in out:
-            _merge(records, call.found.copy())
-
-    def _again(self, records: _Records, out: list[pool.Call], held_before: int,
-               deadline_s: float) -> _Records:
-        """Read guests that were held where a call left behind has returned.
-
-        What that call itself found may be of an earlier cycle.
-        """
-        busy = [uuid for uuid, record in records.items()
-                if record.busy and record.trouble is None]
-        if (busy and self.stuck < held_before and self._pool.may_ask(out)
-                and time.monotonic() < deadline_s):
-            call = self._read_some(busy, out, known_busy=())
-            self._pool.wait(call, deadline_s)
-            _merge(records, call.found.copy())
-        return records
-
-    # Reading XML
-
-    def _read_xml(self, uuids: list[str]) -> observation.Documents:
-        now_s = time.monotonic()
-        grace_s = min(XML_GRACE_S, self._timeout_s * XML_GRACE_SHARE)
-        if self._deadline_s is None:
-            self._deadline_s = now_s + self._timeout_s
-        deadline_s = max(self._deadline_s, now_s + grace_s)
-        found: dict[str, str] = {}
-        gone: set[str] = set()
-        passed: set[str] = set()
-        out: list[pool.Call] = []
-        try:
-            while self._pool.may_ask(out):
-                left = [uuid for uuid in uuids if uuid not in found
-                        and uuid not in gone and uuid not in passed]
-                if not left or time.monotonic() >= deadline_s:
-                    break
-                call = self._pool.start(out, found, functools.partial(
-                    calls.live_xml, left, found, gone))
-                # So that there is time left for the others.
-                held = pool.wait_for_progress(call, grace_s / 4, deadline_s)
-                if not call.out:
-                    call.job.result()
-                    break
-                if not held:
-                    break
-                passed.update(held)
-        finally:
-            self._pool.settle(out)
-        documents = found.copy()
-        return observation.Documents(documents, {
-            uuid: 'its live XML was not read in time' for uuid in uuids
-            if uuid not in documents and uuid not in gone})
-
-
-def _merge(records: _Records, found: collections.abc.Mapping[
-        str, observation.Record]) -> None:
-    """Add what was found; what QEMU said goes before that it did not."""
-    for uuid, record in found.items():
-        before = records.get(uuid)
-        if before is None or before.busy or not record.busy:
-            records[uuid] = record
+            this.settle()
+        self._stopped = {
+            (uuid, domain_id): stop
+            for (uuid, domain_id), stop in self._stopped.items()
+            if uuid in this.records
+            and this.records[uuid].trouble is not None}
+        self._held = {uuid: since_s for uuid, since_s in this.held.items()
+                      if uuid in this.records and this.records[uuid].busy}
+        return this.records

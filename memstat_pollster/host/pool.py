@@ -13,6 +13,7 @@
 """Workers that make calls: how many are out, and what holds them up."""
 
 import collections.abc
+import concurrent.futures
 import dataclasses
 import time
 import typing
@@ -25,11 +26,14 @@ from memstat_pollster.model import observation
 
 _T = typing.TypeVar('_T')
 
-#: How long libvirt may take over what it knows without asking any QEMU, at
-#: the least; measured at under 1.5 ms, with frozen guests and 200 healthy
-#: ones.  On a host where reading may take longer so may this.
-PATIENCE_WITH_LIBVIRT_S: typing.Final = 1.0
-PATIENCE_SHARE: typing.Final = 0.2
+#: How long libvirt may take, where the time for a cycle is over, to say what
+#: it knows without asking any QEMU; measured at under 1.5 ms, with frozen
+#: guests and 200 healthy ones.
+LAST_WORD_S: typing.Final = 0.4
+
+#: By how much the wall clock may differ from the monotonic one over a call
+#: without having been set.
+CLOCK_STEP_S: typing.Final = 0.5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class Call:
     """A call that a worker makes.
 
     :ivar found: what it has found up to now, by UUID
+    :ivar began_s: the monotonic clock before the call was made: it may hold
+        up a guest's monitor at once, and what holds a monitor since before
+        that time is taken for another call
+    :ivar wall_s: the wall clock at the same moment
     """
 
     reader: worker.Worker
@@ -44,11 +52,28 @@ class Call:
     progress: calls.Progress
     found: dict[str, typing.Any]
     began_s: float
+    wall_s: float
 
     @property
     def out(self) -> bool:
         """Whether it has not returned."""
         return not self.job.done()
+
+    def may_be_held_by(self, since_s: float, patience_s: float) -> bool:
+        """Whether it may wait for a command that a monitor is occupied with.
+
+        libvirt reckons for how long by the wall clock.  Where that was set
+        since the call began, the command can be of before that or after it.
+
+        :param since_s: since when, by the wall clock
+        :param patience_s: for how long at least
+        """
+        out_s = time.monotonic() - self.began_s
+        step_s = time.time() - self.wall_s - out_s
+        if abs(step_s) < CLOCK_STEP_S:
+            step_s = 0.0
+        return any(0.0 <= after_s <= out_s - patience_s for after_s in (
+            since_s - self.wall_s, since_s - self.wall_s - step_s))
 
 
 def wait_for_progress(call: Call, patience_s: float,
@@ -85,12 +110,11 @@ class Pool:
                  opener: connection.Opener) -> None:
         self._uri, self._opener = uri, opener
         self._timeout_s, self._max_stuck = timeout_s, max_stuck
-        self._patience_s = max(PATIENCE_WITH_LIBVIRT_S,
-                               timeout_s * PATIENCE_SHARE)
         self._free: list[worker.Worker] = []
         self._left_behind: list[worker.Worker] = []
         self._watch: worker.Worker | None = None
-        self._watch_job: worker.Job[typing.Any] | None = None
+        #: The question that libvirt did not answer in time.
+        self._unanswered: worker.Job[typing.Any] | None = None
         #: How long reading all guests takes, when none holds it up.
         self.usual_s = 0.0
 
@@ -127,31 +151,39 @@ class Pool:
                 < self._max_stuck)
 
     def start(self, out: list[Call], found: dict[str, typing.Any],
-               make: collections.abc.Callable[[calls.Progress],
-                                              calls.Work[None]]) -> Call:
-        """Have a free worker make a call."""
-        reader = None
-        while self._free and reader is None:
-            reader = self._free.pop()
-            if not reader.thread.is_alive():
-                reader = None
+              make: collections.abc.Callable[[calls.Progress],
+                                             calls.Work[None]]) -> Call:
+        """Have a free worker make a call.
+
+        :param out: the cycle's calls up to now, and this one.  The worker of
+            one that has returned is free again
+        """
+        held = {id(call.reader) for call in out if call.out}
+        free = [*self._free, *(call.reader for call in out)]
+        self._free.clear()
+        reader = next((each for each in free if id(each) not in held
+                       and each.thread.is_alive()), None)
         reader = reader or worker.Worker(self._uri, self._opener)
         progress = calls.Progress()
+        began_s, wall_s = time.monotonic(), time.time()
         call = Call(reader, reader.submit(make(progress)), progress, found,
-                     time.monotonic())
+                    began_s, wall_s)
         out.append(call)
         return call
 
     def settle(self, out: list[Call]) -> None:
         """Keep one worker whose call has returned; leave the others."""
+        held = {id(call.reader) for call in out if call.out}
         for call in out:
             if call.out:
                 call.progress.given_up.set()
-                self._left_behind.append(call.reader)
-            if call.out or self._free:
-                call.reader.retire()
+        for reader in {id(call.reader): call.reader for call in out}.values():
+            if id(reader) in held:
+                self._left_behind.append(reader)
+            if id(reader) in held or self._free:
+                reader.retire()
             else:
-                self._free.append(call.reader)
+                self._free.append(reader)
 
     def wait(self, call: Call, deadline_s: float) -> frozenset[str]:
         """Wait for a call, until it is held up by a guest, or is late.
@@ -165,26 +197,30 @@ class Pool:
                 patience_s, max(deadline_s - time.monotonic(), 0.0))):
             if time.monotonic() >= deadline_s:
                 return frozenset()
-            occupied = self.ask(calls.occupied,
-                                       self.left_s(deadline_s))
+            look = self._submit(calls.occupied())
+            either: list[worker.Job[typing.Any]] = [call.job, look]
+            concurrent.futures.wait(either, self.left_s(deadline_s),
+                                    concurrent.futures.FIRST_COMPLETED)
+            if not call.out:
+                return frozenset()
             # One that was occupied before this call began is passed over.
-            since_s = time.monotonic() - call.began_s
             held = frozenset(
-                uuid for uuid, seconds in occupied.items()
-                if patience_s * 0.8 <= seconds <= since_s)
+                uuid for uuid, since_s in self._answer(look).items()
+                if call.may_be_held_by(since_s, patience_s * 0.8))
             if held and call.out:
                 return held
         return frozenset()
 
     # The watch: what libvirt says without asking any QEMU
 
-    def left_s(self, deadline_s: float) -> float:
+    @staticmethod
+    def left_s(deadline_s: float) -> float:
         """How long libvirt may take over what it knows itself."""
-        return min(self._patience_s,
-                   max(deadline_s - time.monotonic(), self._timeout_s / 10))
+        return max(deadline_s - time.monotonic(), LAST_WORD_S)
 
     def is_watch_stuck(self) -> bool:
-        return self._watch_job is not None and not self._watch_job.done()
+        """Whether a question that was not answered in time still is not."""
+        return self._unanswered is not None and not self._unanswered.done()
 
     def ask(self, work: calls.Work[_T], timeout_s: float) -> _T:
         """What libvirt says without asking any QEMU.
@@ -192,12 +228,20 @@ class Pool:
         :raises ReadFailed: when libvirt fails or does not answer, now or
             since an earlier question
         """
+        job = self._submit(work)
+        background.is_done(job, timeout_s)
+        return self._answer(job)
+
+    def _submit(self, work: calls.Work[_T]) -> worker.Job[_T]:
         if self.is_watch_stuck():
             raise observation.ReadFailed('libvirt still does not answer')
         if self._watch is None or not self._watch.thread.is_alive():
             self._watch = worker.Worker(self._uri, self._opener)
-        job = self._watch_job = self._watch.submit(work)
-        if not background.is_done(job, timeout_s):
+        return self._watch.submit(work)
+
+    def _answer(self, job: worker.Job[_T]) -> _T:
+        if not job.done():
+            self._unanswered = job
             raise observation.ReadFailed(
-                f'libvirt did not answer within {timeout_s:g} s')
+                f'libvirt did not answer within {self._timeout_s:g} s')
         return job.result()

@@ -22,7 +22,7 @@ import threading
 import typing
 
 from memstat_pollster.host import bindings
-from memstat_pollster.host import calls
+from memstat_pollster.host import descriptions
 from memstat_pollster.host import processes
 from memstat_pollster.model import observation
 
@@ -34,7 +34,7 @@ UNKNOWN_XML: typing.Final = "<domain><os><type arch=''/></os></domain>"
 class Guest:
     """A guest as it was read, with the methods of a libvirt.virDomain."""
 
-    def __init__(self, found: calls.Description, xml: str) -> None:
+    def __init__(self, found: descriptions.Description, xml: str) -> None:
         self._found = found
         self._xml = xml
 
@@ -80,7 +80,7 @@ class Source(typing.Protocol):
     """See ``inspector.Inspector``."""
 
     def describe(self, known: collections.abc.Container[processes.Run],
-                 ) -> list[calls.Description]: ...
+                 ) -> list[descriptions.Description]: ...
 
     def live_xml(self, uuids: collections.abc.Collection[str],
                  ) -> observation.Documents: ...

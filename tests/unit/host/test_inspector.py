@@ -22,6 +22,7 @@ import testtools
 from memstat_pollster.host import calls
 from memstat_pollster.host import inspector
 from memstat_pollster.host import processes
+from memstat_pollster.model import compute
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from tests.unit import fakes
@@ -141,23 +142,6 @@ class TestBusyGuests(testtools.TestCase):
                           ('some', 'instance-00000001'),
                           ('some', 'instance-00000001')], self.calls)
 
-    def test_one_that_stays_busy_is_waited_for_only_once(self):
-        self.assertEqual(stats.parse(self.BUSY), self.read(self.BUSY))
-        self.assertEqual(len(calls.RETRIES_S), len(self.calls) - 4)
-        self.calls.clear()
-        self.reader.read()
-        self.assertEqual(['stats'], self.calls)
-
-    def test_one_that_was_busy_for_long_is_waited_for_again_once_free(self):
-        self.read(self.BUSY)
-        web = self.node.domains[fakes.uuid_of(1)]
-        web.record = self.FREE
-        self.reader.read()
-        web.record = self.BUSY
-        self.calls.clear()
-        self.reader.read()
-        self.assertIn(('some', 'instance-00000001'), self.calls)
-
     def test_one_that_ends_meanwhile_costs_nothing(self):
         web = fakes.Domain(1, self.BUSY)
         node = fakes.Libvirt(fakes.Domain(2, self.FREE), web)
@@ -166,6 +150,75 @@ class TestBusyGuests(testtools.TestCase):
         self.assertIsNone(snapshot.error)
         self.assertEqual({fakes.uuid_of(2), web.uuid},
                          set(snapshot.records))
+
+
+class TestHeldByAnotherClient(testtools.TestCase):
+    """Its call is no sign that the guest is frozen."""
+
+    def setUp(self):
+        super().setUp()
+        self.web, self.other = (fakes.Domain(n, RUNNING) for n in (1, 2))
+        self.node = fakes.Libvirt(self.web, self.other)
+        self.addCleanup(self.node.thaw)
+
+    def reader(self, timeout_s):
+        found = self.node.inspector(timeout_s=timeout_s)
+        self.addCleanup(found.close)
+        found.read()
+        self.node.calls.clear()
+        return found
+
+    def test_it_is_asked_again_until_the_deadline(self):
+        reader = self.reader(60.0)
+        fakes.hold(self, self.web)
+        looks = []
+        look = self.web.controlInfo
+
+        def thaw_late(flags=0):
+            """Long after the retries of one call are over."""
+            looks.append(self.node.calls.count(
+                ('some', 'instance-00000001')))
+            if len(looks) == 5:
+                self.web.monitor.thaw()
+            return look(flags)
+        self.web.controlInfo = thaw_late
+        self.assertEqual([1, 2], answered(reader.read()))
+        self.assertEqual([len(calls.RETRIES_S)] * 5, looks[:5])
+        self.assertEqual(0, reader.stuck)
+
+    def test_one_whose_monitor_is_free_is_asked_again_too(self):
+        """A job need not use the monitor."""
+        reader = self.reader(60.0)
+        self.web.record = TestBusyGuests.BUSY
+        asked = []
+
+        def answer_late():
+            asked.append(None)
+            if len(asked) == 2 * len(calls.RETRIES_S) + 3:
+                self.web.record = TestBusyGuests.FREE
+        self.node.before_retry = answer_late
+        self.assertEqual([1, 2], answered(reader.read()))
+
+    def test_held_by_the_same_call_it_is_not_waited_for_again(self):
+        reader = self.reader(0.6)
+        fakes.hold(self, self.web)
+        self.assertEqual([2], answered(reader.read()))
+        self.node.calls.clear()
+        self.assertEqual([2], answered(reader.read()))
+        self.assertEqual(['stats'], self.node.calls)
+
+    def test_held_by_a_later_call_it_is(self):
+        """What was true of it in the last cycle is not remembered."""
+        reader = self.reader(1.0)
+        fakes.hold(self, self.web)
+        self.assertEqual([2], answered(reader.read()))
+        self.web.monitor.thaw()
+        fakes.wait_until(lambda: self.web.monitor.occupied_ms() is None,
+                         'it is free')
+        time.sleep(2 * calls.SAME_S)
+        fakes.hold(self, self.web)
+        self.node.before_retry = self.web.monitor.thaw
+        self.assertEqual([1, 2], answered(reader.read()))
 
 
 def answered(snapshot):
@@ -198,7 +251,7 @@ class TestFrozenGuests(testtools.TestCase):
         self.freeze(3)
         snapshot = self.reader.read()
         self.assertEqual(self.healthy(3), answered(snapshot))
-        self.assertEqual(stats.Reading(state=1), snapshot.records[
+        self.assertEqual(stats.Reading(state=1, reason=0), snapshot.records[
             fakes.uuid_of(3)].reading)
         self.assertEqual(1, self.reader.stuck)
 
@@ -238,11 +291,13 @@ class TestFrozenGuests(testtools.TestCase):
         self.freeze(3)
         self.reader.read()
         self.node.slow_s = 0.8
+        asked = sum(guest.states_asked for guest in self.guests)
         self.node.calls.clear()
         self.assertEqual(self.healthy(3), answered(self.reader.read()))
         self.assertEqual(1, self.reader.stuck)
-        self.assertEqual((1, 0), (self.node.count('stats'),
-                                  self.node.count('states')))
+        self.assertEqual((1, 0), (
+            self.node.count('stats'),
+            sum(guest.states_asked for guest in self.guests) - asked))
 
     def test_all_of_them_stop_at_the_bound_and_are_all_unreachable(self):
         self.freeze(*range(1, 11))
@@ -258,7 +313,7 @@ class TestFrozenGuests(testtools.TestCase):
         self.reader.read()
         self.node.calls.clear()
         self.reader.read()
-        self.assertEqual(['states'], self.node.calls)
+        self.assertEqual(['list'], self.node.calls)
 
     def test_one_that_thaws_is_read_in_the_next_cycle(self):
         self.freeze(3)
@@ -423,6 +478,108 @@ class TestSlowIsNotStuck(testtools.TestCase):
                       if isinstance(name, tuple) and held})])
 
 
+    def test_a_slow_one_is_read_although_its_call_sticks_elsewhere(self):
+        """The call goes on past it, to one that is frozen again."""
+        self.reader = self.node.inspector(timeout_s=60.0, max_stuck=3)
+        self.reader.read()
+        slow, flaps = self.guests[2], self.guests[6]
+        slow.monitor.freeze()
+
+        def work():
+            fakes.wait_until(lambda: self.guests[9].monitor.calls >= 3,
+                             'the others have been read')
+            flaps.monitor.freeze()
+            slow.monitor.thaw()
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.assertEqual(list(range(1, 11)), answered(self.reader.read()))
+
+
+class TestWorkers(testtools.TestCase):
+    """One whose call has returned is free in that very cycle."""
+
+    def test_at_the_bound_guests_are_read_once_a_call_returns(self):
+        guests = [fakes.Domain(n, RUNNING) for n in range(1, 5)]
+        node = fakes.Libvirt(*guests)
+        self.addCleanup(node.thaw)
+        reader = node.inspector(timeout_s=1.0, max_stuck=1)
+        self.addCleanup(reader.close)
+        reader.read()
+        guests[1].monitor.freeze()
+        reader.read()
+        self.assertEqual(1, reader.stuck)
+        reader._timeout_s = 60.0
+        asked = guests[0].states_asked
+
+        def work():
+            fakes.wait_until(lambda: guests[0].states_asked > asked,
+                             'the next cycle has begun')
+            guests[1].monitor.thaw()
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.assertEqual([1, 2, 3, 4], answered(reader.read()))
+
+
+class TestCycle(testtools.TestCase):
+    """All that a cycle asks has one time, and less than a second more."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests = [fakes.Domain(n, RUNNING) for n in range(1, 5)]
+        self.node = fakes.Libvirt(*self.guests)
+        self.addCleanup(self.node.thaw)
+        self.uuids = [guest.uuid for guest in self.guests]
+        self.reader = self.node.inspector(timeout_s=2.0, max_stuck=9)
+        self.addCleanup(self.reader.close)
+        self.reader.read()
+
+    def test_whatever_of_it_is_held_up(self):
+        began_s = time.monotonic()
+        self.guests[0].monitor.freeze()
+        self.reader.read()
+        for guest in self.guests[1:]:
+            guest.monitor.freeze()
+            guest.xml_monitor.freeze()
+        self.reader.live_xml(self.uuids)
+        more = self.reader.read_more(frozenset((compute.INSTANCE,)))
+        self.node.use_up_threads()
+        self.assertRaises(observation.ReadFailed, self.reader.nova_metadata,
+                          self.uuids)
+        self.reader.live_xml(self.uuids)
+        self.assertLess(time.monotonic() - began_s, 3.0)
+        self.assertEqual([], answered(more))
+
+    def test_a_second_reading_has_what_the_first_left(self):
+        more = self.reader.read_more(frozenset((compute.INSTANCE,)))
+        self.assertEqual((None, [1, 2, 3, 4]), (more.error, answered(more)))
+
+    def test_and_a_moment_where_that_left_nothing(self):
+        """The guests that are healthy have numbers of each kind."""
+        self.guests[0].monitor.freeze()
+        self.assertEqual([2, 3, 4], answered(self.reader.read()))
+        more = self.reader.read_more(frozenset((compute.INSTANCE,)))
+        self.assertEqual((None, [2, 3, 4]), (more.error, answered(more)))
+
+    def test_but_no_more_than_one(self):
+        self.reader._left_s = -60.0
+        self.node.calls.clear()
+        self.assertEqual(
+            'the time for the cycle is over',
+            self.reader.read_more(frozenset((compute.DISKS,))).error)
+        self.assertEqual(set(self.uuids),
+                         set(self.reader.live_xml(self.uuids).failed))
+        self.assertRaises(observation.ReadFailed, self.reader.nova_metadata,
+                          self.uuids)
+        self.assertEqual(([], 0), (self.node.calls, self.reader.stuck))
+
+    def test_the_next_has_all_of_it_again(self):
+        self.reader._left_s = -60.0
+        self.assertEqual([1, 2, 3, 4], answered(self.reader.read()))
+        self.assertEqual({}, self.reader.live_xml(self.uuids).failed)
+
+
 class Processes:
     """Stands for the kernel's record: which runs are stopped."""
 
@@ -523,21 +680,87 @@ class TestSlowGuests(testtools.TestCase):
 
 
 class TestSlowLibvirt(testtools.TestCase):
-    def test_it_may_take_the_longer_the_longer_a_read_may_take(self):
-        self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.host.pool.PATIENCE_WITH_LIBVIRT_S', 0.1))
-        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
-        node.slow_s = 1.2
+    """libvirtd answers, but each of its answers takes long."""
+
+    def test_it_reports_within_the_time_for_a_cycle(self):
+        node = fakes.Libvirt(*(fakes.Domain(n, RUNNING) for n in (1, 2)))
+        reader = node.inspector(timeout_s=5.0)
+        self.addCleanup(reader.close)
+        reader.read()
+        called = node.called
+
+        def slow(name):
+            called(name)
+            time.sleep(1.6)
+        node.called = slow
+        for _ in range(2):
+            snapshot = reader.read()
+            self.assertEqual((None, [1, 2]),
+                             (snapshot.error, answered(snapshot)))
+        self.assertEqual(0, reader.stuck)
+
+    def test_it_is_asked_who_holds_a_guest_and_answers_late(self):
+        node = fakes.Libvirt(*(fakes.Domain(n, RUNNING) for n in (1, 2)))
+        self.addCleanup(node.thaw)
+        reader = node.inspector(timeout_s=4.0)
+        self.addCleanup(reader.close)
+        reader.read()
+        node.domains[fakes.uuid_of(1)].monitor.freeze()
         called = node.called
 
         def slow_to_list(name):
             called(name)
             if name == 'list':
-                time.sleep(0.3)
+                time.sleep(0.5)
         node.called = slow_to_list
-        snapshot = node.inspector(timeout_s=10.0).read()
-        self.assertEqual((None, [1]), (snapshot.error, answered(snapshot)))
-        self.assertIn('list', node.calls)
+        snapshot = reader.read()
+        self.assertEqual((None, [2]), (snapshot.error, answered(snapshot)))
+
+
+class TestNoThreadOfLibvirtd(testtools.TestCase):
+    """All that make calls which may take long are stuck: other clients'."""
+
+    def setUp(self):
+        super().setUp()
+        self.web = fakes.Domain(1, RUNNING)
+        off = fakes.Domain(2, {'state.state': 5, 'state.reason': 3},
+                           domain_id=-1)
+        self.node = fakes.Libvirt(self.web, off)
+        self.addCleanup(self.node.thaw)
+        self.reader = self.node.inspector(timeout_s=0.5, max_stuck=2)
+        self.addCleanup(self.reader.close)
+        self.reader.read()
+        self.node.use_up_threads()
+
+    def test_each_guest_has_its_state_and_the_node_no_error(self):
+        for stuck in (1, 2, 2):
+            snapshot = self.reader.read()
+            self.assertEqual(
+                (None, {fakes.uuid_of(1): stats.Reading(state=1, reason=0),
+                        fakes.uuid_of(2): stats.Reading(state=5, reason=3)}),
+                (snapshot.error, {uuid: record.reading for uuid, record
+                                  in snapshot.records.items()}))
+            self.assertEqual(stuck, self.reader.stuck)
+
+    def test_names_that_do_not_come_are_no_error_of_the_node(self):
+        self.web.metadata = lambda *_: self.node.need_thread()
+        self.assertEqual(
+            'libvirt did not answer within 0.5 s',
+            str(self.assertRaises(
+                observation.ReadFailed, self.reader.nova_metadata,
+                [self.web.uuid])))
+        self.assertEqual(1, self.reader.stuck)
+        self.assertIsNone(self.reader.read().error)
+        self.assertEqual('too many calls to libvirt are stuck already',
+                         str(self.assertRaises(
+                             observation.ReadFailed,
+                             self.reader.nova_metadata, [self.web.uuid])))
+
+    def test_all_are_read_when_one_is_free_again(self):
+        self.reader.read()
+        self.node.thaw()
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+        self.assertEqual([1, 2], answered(self.reader.read()))
 
 
 class TestFrozenLibvirt(testtools.TestCase):
@@ -545,15 +768,13 @@ class TestFrozenLibvirt(testtools.TestCase):
         super().setUp()
         self.node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         self.addCleanup(self.node.thaw)
-        self.useFixture(fixtures.MonkeyPatch(
-            'memstat_pollster.host.pool.PATIENCE_WITH_LIBVIRT_S', 0.1))
         self.reader = self.node.inspector(timeout_s=0.5, max_stuck=5)
 
     def test_it_is_said_of_libvirt_and_not_of_its_guests(self):
         self.reader.read()
         self.node.freeze()
         snapshot = self.reader.read()
-        self.assertEqual(({}, 'libvirt did not answer within 0.1 s'),
+        self.assertEqual(({}, 'libvirt did not answer within 0.5 s'),
                          (snapshot.records, snapshot.error))
 
     def test_no_cycle_adds_a_call_to_the_first(self):
@@ -677,6 +898,27 @@ class TestLiveXML(testtools.TestCase):
             observation.ReadFailed, fakes.Libvirt(web).inspector().live_xml,
             [web.uuid])
         self.assertEqual('client socket is closed', str(error))
+
+
+    def test_an_error_over_one_guest_costs_only_that_guest(self):
+        """libvirt 11.0 to 11.4, of one that is held; and others alike."""
+        web, held, last = (fakes.Domain(n, {}) for n in (1, 2, 3))
+        for code in (libvirt.VIR_ERR_OPERATION_TIMEOUT,
+                     libvirt.VIR_ERR_OPERATION_INVALID,
+                     libvirt.VIR_ERR_OPERATION_FAILED,
+                     libvirt.VIR_ERR_ACCESS_DENIED):
+            held.xml_error = fakes.libvirt_error(
+                code, 'Timed out during operation: cannot acquire state '
+                'change lock')
+            node = fakes.Libvirt(web, held, last)
+            self.assertEqual(
+                observation.Documents(
+                    {guest.uuid: guest.XMLDesc(0) for guest in (web, last)},
+                    {held.uuid: 'Timed out during operation: cannot acquire '
+                                'state change lock'}),
+                node.inspector().live_xml(
+                    [guest.uuid for guest in (web, held, last)]))
+            self.assertEqual(1, node.opened)
 
 
 class TestXMLThatDoesNotCome(testtools.TestCase):

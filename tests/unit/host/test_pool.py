@@ -12,11 +12,15 @@
 
 """How long is waited for a call, and what is taken to hold it up."""
 
+import concurrent.futures
 import threading
+import time
 
+import fixtures
 import libvirt
 import testtools
 
+from memstat_pollster.host import calls
 from memstat_pollster.host import pool
 from tests.unit import fakes
 
@@ -67,7 +71,7 @@ class TestHeldUp(PoolTest):
         call = self.start(out)
 
         def control(flags=0):
-            since_s = pool.time.monotonic() - call.began_s
+            since_s = time.monotonic() - call.began_s
             return [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0,
                     int(1000 * seconds(since_s))]
         self.guests[0].controlInfo = control
@@ -87,6 +91,109 @@ class TestHeldUp(PoolTest):
     def test_not_one_that_was_before_the_call_began(self):
         """Another call holds it, and this one passes it over."""
         self.assertEqual(set(), self.held(lambda since_s: since_s + 9.0))
+
+
+class TestClock(PoolTest):
+    """libvirt says by the wall clock since when a monitor is occupied."""
+
+    def held(self, step_s, before_s=0.0):
+        """Which guests are found, where the clock is set by so much.
+
+        :param before_s: by how much the monitor is occupied for longer than
+            the call is out
+        """
+        self.go_on.clear()
+        shift = [0.0]
+        real = time.time
+        self.useFixture(fixtures.MonkeyPatch(
+            'time.time', lambda: real() + shift[0]))
+        occupied_s = time.time() - before_s
+        out = []
+        call = self.start(out)
+
+        def control(flags=0):
+            shift[0] = step_s
+            return [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0, int(
+                1000 * (time.time() - occupied_s - 0.05)) % (1 << 32)]
+        self.guests[0].controlInfo = control
+        found = self.pool.wait(call, call.began_s + 1.5)
+        self.go_on.set()
+        self.pool.settle(out)
+        return found
+
+    def test_set_while_a_call_is_held_up_it_is_found_all_the_same(self):
+        for step_s in (3600.0, -3600.0, 7.0, -7.0):
+            self.assertEqual({self.guests[0].uuid}, self.held(step_s),
+                             step_s)
+
+    def test_not_one_that_was_occupied_before(self):
+        self.assertEqual(set(), self.held(3600.0, before_s=9.0))
+
+    def test_a_command_is_known_again_whatever_the_clock(self):
+        """By the time at which it began."""
+        fakes.hold(self, self.guests[0])
+        before_s = calls.occupied_since(self.guests[0])
+        real = time.time
+        for step_s in (3600.0, -3600.0):
+            self.useFixture(fixtures.MonkeyPatch(
+                'time.time', lambda step_s=step_s: real() + step_s))
+            self.assertTrue(calls.is_same(
+                before_s, calls.occupied_since(self.guests[0])), step_s)
+
+
+class Prompt:
+    """A worker that makes a call before whoever gives it can look around."""
+
+    def __init__(self, thread):
+        self.thread = thread
+        self.made_s = None
+
+    def submit(self, work):
+        self.made_s = time.monotonic(), time.time()
+        while time.monotonic() == self.made_s[0] or (
+                time.time() == self.made_s[1]):
+            pass
+        return concurrent.futures.Future()
+
+
+class TestBegan(PoolTest):
+    def test_times_are_taken_before_the_call_is_made(self):
+        """Else a guest that holds it seems to be held by an earlier one."""
+        prompt = Prompt(threading.current_thread())
+        self.pool._free.append(prompt)
+        call = self.start([])
+        self.assertIs(prompt, call.reader)
+        self.assertLessEqual(call.began_s, prompt.made_s[0])
+        self.assertLessEqual(call.wall_s, prompt.made_s[1])
+
+
+class TestWorkers(PoolTest):
+    def test_one_whose_call_has_returned_is_free_in_that_cycle(self):
+        out = []
+        self.start(out)
+        for _ in range(4):
+            call = self.pool.start(out, {}, lambda progress: (
+                lambda source: None))
+            fakes.wait_until(lambda call=call: not call.out, 'it returns')
+        self.assertEqual((5, 2), (len(out), len(
+            {id(call.reader) for call in out})))
+        self.assertEqual(2, self.node.opened)
+        self.pool.settle(out)
+        self.assertEqual(1, self.pool.stuck)
+        self.go_on.set()
+        fakes.wait_until(lambda: self.pool.stuck == 0, 'it has returned')
+        fakes.wait_until(lambda: self.node.closed == 1, 'it is closed')
+
+    def test_it_is_kept_for_the_next_cycle(self):
+        self.go_on.set()
+        readers = []
+        for _ in range(3):
+            out = []
+            call = self.start(out)
+            fakes.wait_until(lambda call=call: not call.out, 'it returns')
+            self.pool.settle(out)
+            readers.append(call.reader)
+        self.assertEqual([readers[0]] * 3, readers)
 
 
 class TestBound(PoolTest):
