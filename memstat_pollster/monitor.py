@@ -141,7 +141,8 @@ class Monitor:
             reading = record.reading
             past = self._readings.observe(
                 uuid, record.domain_id, reading, wall_s=snapshot.wall_s,
-                monotonic_s=snapshot.monotonic_s, took_s=snapshot.took_s)
+                monotonic_s=snapshot.monotonic_s, took_s=snapshot.took_s,
+                step_s=snapshot.step_s)
             evidence[uuid] = facts.Evidence(
                 reading, self._known(record), past, self._thresholds,
                 record.trouble)

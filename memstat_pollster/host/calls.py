@@ -29,8 +29,9 @@ libvirt = bindings.libvirt
 Answer = tuple[typing.Any, dict[str, object]]
 _T = typing.TypeVar('_T')
 Work = collections.abc.Callable[[connection.Connection], _T]
-#: By UUID: since when a monitor is occupied, by the wall clock.
-Held = collections.abc.Mapping[str, float]
+#: Guests that are not waited for, by UUID: while their monitor is occupied
+#: since that time by the wall clock; None: whatever holds them.
+Held = collections.abc.Mapping[str, float | None]
 Refuse = collections.abc.Callable[[str], str | None]
 
 #: Seconds to wait before a guest that was busy is asked once more.  Any other
@@ -109,8 +110,8 @@ class Progress:
     The worker writes it, and who waits for it reads it.
 
     :ivar asking: UUIDs of the guests that it asks now
-    :ivar held: guests that were held in the last read and still are, by the
-        same command; by UUID, since when
+    :ivar held: guests that are not waited for, because they were held in the
+        last read and still are, by the same command; by UUID, since when
     :ivar gone: guests that are not there any more
     :ivar given_up: set when it is left behind, so that it asks nobody else
         once the guest that holds it up answers
@@ -118,7 +119,7 @@ class Progress:
 
     def __init__(self) -> None:
         self.asking: frozenset[str] = frozenset()
-        self.held: dict[str, float] = {}
+        self.held: dict[str, float | None] = {}
         self.gone: set[str] = set()
         self.given_up = threading.Event()
 
@@ -143,7 +144,7 @@ def _take(source: connection.Connection, answers: list[Answer],
                 continue
             since_s = (occupied_since(answer[0]) if uuid in known_held
                        else None)
-            if since_s is not None and is_same(known_held[uuid], since_s):
+            if is_passed(known_held, uuid, since_s):
                 progress.held[uuid] = since_s
             else:
                 busy.append(answer[0])
@@ -159,8 +160,8 @@ def read_all(known_held: Held, found: dict[str, observation.Record],
 
     :param kinds: what is read beside them
     :param known_held: the guests that did not answer to the end of the last
-        read, by UUID, and since when their monitor was occupied.  One that
-        still is, by the same command, is not waited for
+        read, and since when their monitor was occupied.  One that still is,
+        by the same command, is not waited for
     """
     def work(source: connection.Connection) -> None:
         found.clear()
@@ -299,6 +300,18 @@ def is_same(before_s: float, since_s: float) -> bool:
     :param since_s: since when it is now
     """
     return abs(since_s - before_s) <= SAME_S
+
+
+def is_passed(known_held: Held, uuid: str, since_s: float | None) -> bool:
+    """Whether a guest that does not answer is not waited for.
+
+    :param since_s: since when its monitor is occupied; None if it is free
+    """
+    if uuid not in known_held:
+        return False
+    before_s = known_held[uuid]
+    return before_s is None or (
+        since_s is not None and is_same(before_s, since_s))
 
 
 def occupied(uuids: collections.abc.Collection[str] | None = None,

@@ -107,6 +107,7 @@ class Inspector:
         self._runs: frozenset[processes.Run] | None = None
         self._stopped: dict[processes.Run, processes.Stop] = {}
         self._held: calls.Held = {}
+        self._silent: frozenset[str] = frozenset()
         self._unasked: tuple[str, ...] = ()
         self._was_late = False
 
@@ -133,10 +134,18 @@ class Inspector:
 
         :param kinds: see :meth:`read`
 
-        It takes what is left of the time for that cycle.
+        It takes what is left of the time for that cycle.  Guests that did not
+        answer in it have had their time, and are not waited for again.
         """
         with self._lock:
-            return self._snapshot(kinds)
+            before = self._held
+            self._held = {**before, **dict.fromkeys(self._silent)}
+            try:
+                return self._snapshot(kinds)
+            finally:
+                self._held = {uuid: before.get(uuid, since_s)
+                              for uuid, since_s in self._held.items()
+                              if before.get(uuid, since_s) is not None}
 
     def _snapshot(self, kinds: compute.Kinds) -> observation.Snapshot:
         wall_s, monotonic_s = time.time(), time.monotonic()
@@ -152,12 +161,10 @@ class Inspector:
             (uuid, record.domain_id) for uuid, record in records.items()
             if record.domain_id >= 0)
         took_s = time.monotonic() - monotonic_s
-        if abs(time.time() - wall_s - took_s) > CLOCK_STEP_S:
-            # The clock was set meanwhile: guests that answered since are
-            # stamped by the new one.
-            wall_s = time.time() - took_s
-        return observation.Snapshot(wall_s, monotonic_s, records,
-                                    took_s=took_s)
+        step_s = time.time() - wall_s - took_s
+        return observation.Snapshot(
+            wall_s, monotonic_s, records, took_s=took_s,
+            step_s=step_s if abs(step_s) > CLOCK_STEP_S else 0.0)
 
     def live_xml(self, uuids: collections.abc.Collection[str],
                  ) -> observation.Documents:
@@ -306,6 +313,8 @@ class Inspector:
             for (uuid, domain_id), stop in self._stopped.items()
             if uuid in this.records
             and this.records[uuid].trouble is not None}
+        self._silent = frozenset(uuid for uuid, record in this.records.items()
+                                 if record.busy)
         self._held = {uuid: since_s for uuid, since_s in this.held.items()
-                      if uuid in this.records and this.records[uuid].busy}
+                      if uuid in self._silent}
         return this.records

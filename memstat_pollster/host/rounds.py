@@ -48,8 +48,7 @@ class Round:
     :param workers: make the calls
     :param watch: looks which QEMUs are stopped
     :param kinds: what is read of each guest beside its memory
-    :param known_held: guests that did not answer to the end of the last read,
-        and since when their monitor was occupied
+    :param known_held: guests that did not answer to the end of the last read
     :param stopped: the runs of QEMUs that are stopped
     :param deadline_s: until when guests are waited for
 
@@ -160,10 +159,10 @@ class Round:
             calls.occupied(frozenset(left)),
             self._pool.left_s(self._deadline_s))
         self._passed = {
-            uuid for uuid, since_s in self.held.items()
-            if uuid in self._known_held
-            and calls.is_same(self._known_held[uuid], since_s)}
-        free = [uuid for uuid in left if uuid not in self.held]
+            uuid for uuid in left if calls.is_passed(
+                self._known_held, uuid, self.held.get(uuid))}
+        free = [uuid for uuid in left if uuid not in self.held
+                and uuid not in self._passed]
         if not free or time.monotonic() >= self._deadline_s:
             return
         found: Records = {}
@@ -180,7 +179,9 @@ class Round:
     def _learn(self, call: pool.Call) -> None:
         self._gone.update(call.progress.gone)
         self._passed.update(call.progress.held)
-        self.held.update(call.progress.held)
+        self.held.update({
+            uuid: since_s for uuid, since_s in call.progress.held.items()
+            if since_s is not None})
 
     def _look(self, fresh: collections.abc.Set[processes.Run],
               ) -> collections.abc.Set[processes.Run]:

@@ -53,6 +53,8 @@ class Snapshot:
         the call took
     :ivar monotonic_s: the monotonic clock at the same moment
     :ivar took_s: for how long was read: guests may have answered by then
+    :ivar step_s: by how much the wall clock was set meanwhile; 0 if it was
+        not.  Guests that answered after that are stamped by the new one
     :ivar records: by UUID; empty when ``error`` is set
     :ivar error: why libvirt said nothing, for an operator; None if it did
     :ivar advice: what to do about that; None where nothing is known
@@ -64,6 +66,7 @@ class Snapshot:
     error: str | None = None
     advice: str | None = None
     took_s: float = 0.0
+    step_s: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

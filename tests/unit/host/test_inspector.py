@@ -562,6 +562,25 @@ class TestCycle(testtools.TestCase):
         more = self.reader.read_more(frozenset((compute.INSTANCE,)))
         self.assertEqual((None, [2, 3, 4]), (more.error, answered(more)))
 
+    def test_for_each_of_several_readings(self):
+        """One that did not answer in this cycle has had its time."""
+        self.guests[0].record = TestBusyGuests.BUSY
+        self.assertEqual([2, 3, 4], answered(self.reader.read()))
+        for kind in (compute.INSTANCE, compute.DISKS, compute.INTERFACES):
+            more = self.reader.read_more(frozenset((kind,)))
+            self.assertEqual((None, [2, 3, 4]),
+                             (more.error, answered(more)))
+        self.guests[0].record = TestBusyGuests.FREE
+        self.assertEqual([1, 2, 3, 4], answered(self.reader.read()))
+
+    def test_after_which_it_is_known_who_is_held(self):
+        self.guests[0].monitor.hold()
+        self.reader.read()
+        self.reader.read_more(frozenset((compute.DISKS,)))
+        self.node.calls.clear()
+        self.assertEqual([2, 3, 4], answered(self.reader.read()))
+        self.assertEqual(['stats'], self.node.calls)
+
     def test_but_no_more_than_one(self):
         self.reader._left_s = -60.0
         self.node.calls.clear()
@@ -992,7 +1011,7 @@ class TestNovaMetadata(testtools.TestCase):
 
 
 class TestClock(testtools.TestCase):
-    def test_set_while_a_read_is_out_the_new_time_counts(self):
+    def test_set_while_a_read_is_out_both_times_are_told(self):
         """Guests that answered since are stamped by the new clock."""
         node = fakes.Libvirt(fakes.Domain(1, RUNNING))
         reader = node.inspector()
@@ -1009,7 +1028,35 @@ class TestClock(testtools.TestCase):
                 shift[0] = 3600.0
         node.called = step
         snapshot = reader.read()
-        self.assertLess(abs(real() + 3600.0 - snapshot.wall_s), 60.0)
+        self.assertLess(abs(real() - snapshot.wall_s), 60.0)
+        self.assertLess(abs(3600.0 - snapshot.step_s), 1.0)
+        self.assertEqual(0.0, reader.read().step_s)
+
+    def test_set_while_a_frozen_guest_is_read_the_others_are_read(self):
+        for step_s in (3600.0, -3600.0):
+            self.check_frozen(step_s)
+
+    def check_frozen(self, step_s):
+        guests = [fakes.Domain(n, RUNNING) for n in range(1, 5)]
+        node = fakes.Libvirt(*guests)
+        self.addCleanup(node.thaw)
+        reader = node.inspector(timeout_s=2.0)
+        self.addCleanup(reader.close)
+        reader.read()
+        guests[2].monitor.freeze()
+        shift, real, control = [0.0], time.time, guests[2].controlInfo
+        self.useFixture(fixtures.MonkeyPatch(
+            'time.time', lambda: real() + shift[0]))
+
+        def step(flags=0):
+            shift[0] = step_s
+            return control(flags)
+        guests[2].controlInfo = step
+        self.assertEqual([1, 2, 4], answered(reader.read()), step_s)
+        # And it is known again.
+        node.calls.clear()
+        self.assertEqual([1, 2, 4], answered(reader.read()))
+        self.assertEqual(['stats'], node.calls)
 
     def test_how_long_was_read_is_told(self):
         node = fakes.Libvirt(fakes.Domain(1, RUNNING))

@@ -340,8 +340,34 @@ class TestClockThatIsStepped(testtools.TestCase):
         guest.at(0, -3)
         guest.at(20, -3)
         self.assertEqual(
-            history.Past(age_s=20.0, held_s=20.0, running_s=20.0),
+            history.Past(age_s=23.25, held_s=20.0, running_s=20.0),
             guest.at(20, -3, clock_s=-15.0))
+
+    def test_nor_that_of_a_guest_that_stops(self):
+        guest = _Guest()
+        guest.at(0, -3)
+        self.assertEqual(history.Past(age_s=63.25),
+                         guest.at(60, -3, state=3, clock_s=-30.0))
+
+    def test_a_step_back_by_more_than_the_interval_withholds_nobody(self):
+        """The stamp came since, so it can only be of the new clock."""
+        guest = _Guest()
+        guest.at(0, -3)
+        self.assertEqual(
+            history.Past(age_s=3.25, running_s=11.0, moved=True),
+            guest.at(11, 8 - 3600, clock_s=-3600.0))
+
+    def test_after_one_by_less_a_new_stamp_may_be_of_either_clock(self):
+        """By few seconds the older age counts, by more it is not believed."""
+        guest = _Guest()
+        guest.at(0, -3)
+        self.assertEqual(
+            [history.Past(age_s=10.25, running_s=300.0, moved=True),
+             history.Past(running_s=600.0, proven=False, moved=True),
+             history.Past(age_s=4.25, running_s=900.0, moved=True)],
+            [guest.at(300, 290, clock_s=-1.0),
+             guest.at(600, 535, clock_s=-61.0),
+             guest.at(900, 835, clock_s=-61.0)])
 
     def test_a_step_forward_makes_no_moving_stamp_older_than_the_last(self):
         """The guest answered just before the step."""
@@ -378,6 +404,75 @@ class TestClockThatIsStepped(testtools.TestCase):
         self.assertEqual(
             history.Past(held_s=10.0, running_s=10.0, proven=False),
             guest.at(10, -3, clock_s=-3600.0))
+
+
+class TestClockThatIsSteppedWhileItIsRead(testtools.TestCase):
+
+    def setUp(self):
+        super().setUp()
+        self.begin()
+
+    def begin(self):
+        self.guest = _Guest()
+        self.guest.at(0, -3)
+
+    def read(self, second, stamp, step_s, before_s=0.0):
+        """A reading of 5 s during which the clock was set by so much."""
+        return self.guest.readings.observe(
+            'web', 23, stats.Reading(state=1, reason=BOOTED, rss_kib=39504,
+                                     last_update_s=int(WALL) + stamp),
+            wall_s=WALL + second + before_s, monotonic_s=MONOTONIC + second,
+            took_s=5.0, step_s=step_s)
+
+    def test_one_that_answered_before_is_as_old_as_by_the_old_clock(self):
+        for step_s in (3600.0, -3600.0, 120.0, -120.0):
+            self.begin()
+            self.assertEqual(
+                history.Past(age_s=2.25, running_s=300.0, moved=True),
+                self.read(300, 298, step_s), step_s)
+
+    def test_one_that_answered_after_it_is_now(self):
+        for step_s in (3600.0, -3600.0, 120.0):
+            self.begin()
+            self.assertEqual(
+                history.Past(age_s=0.0, running_s=300.0, moved=True),
+                self.read(300, 302 + int(step_s), step_s), step_s)
+
+    def test_where_it_may_be_either_nothing_is_believed(self):
+        self.assertEqual(
+            history.Past(running_s=300.0, proven=False, moved=True),
+            self.read(300, 302 - 120, -120.0))
+
+    def test_one_that_did_not_answer_is_as_old_as_before_and_since(self):
+        for step_s in (3600.0, -3600.0, 120.0, -120.0):
+            self.begin()
+            self.assertEqual(
+                history.Past(age_s=23.25, held_s=20.0, running_s=20.0),
+                self.read(20, -3, step_s), step_s)
+
+    def test_the_next_reading_withholds_nobody(self):
+        for step_s in (3600.0, -3600.0, 120.0, -120.0):
+            self.begin()
+            self.read(300, 298, step_s)
+            self.assertEqual(
+                history.Past(age_s=4.25, running_s=600.0, moved=True),
+                self.read(600, 596 + int(step_s), 0.0, step_s), step_s)
+
+    def test_nor_does_it_make_young_what_was_sent_right_before_the_step(self):
+        """After this guest was read, and then it hung."""
+        self.read(300, 298, -290.0)
+        self.assertEqual(
+            history.Past(running_s=600.0, proven=False, moved=True),
+            self.read(600, 302, 0.0, -290.0))
+
+    def test_at_first_sight(self):
+        found = {}
+        for stamp in (-2, 3602, 1800):
+            self.guest = _Guest()
+            found[stamp] = self.read(0, stamp, 3600.0)
+        self.assertEqual({-2: history.Past(age_s=2.25),
+                          3602: history.Past(age_s=0.0),
+                          1800: history.Past(proven=False)}, found)
 
 
 class _Story:
@@ -483,6 +578,12 @@ class TestNodeWhoseClockIsStepped(testtools.TestCase):
     def test_no_old_number_is_published_after_a_step_back_by_an_hour(self):
         self.assertEqual({}, self._too_old(10, -3600))
         self.assertEqual({}, self._too_old(300, -3600))
+
+    def test_no_old_number_is_published_after_a_step_back_by_seconds(self):
+        for step_s in (-8, -20, -60):
+            for interval_s in (10, 30):
+                self.assertEqual({}, self._too_old(interval_s, step_s),
+                                 (interval_s, step_s))
 
     def test_no_old_number_is_published_after_a_step_back_by_minutes(self):
         """By less than the interval: no stamp need lie in the future."""
