@@ -276,7 +276,15 @@ def occupied_since(guest: typing.Any) -> float | None:
     It asks no QEMU.  The time tells one command from another: it stays the
     same for as long as the command takes, also where the clock is set.
 
-    :returns: None for one that is free
+    :returns: None for one that is free, or in a long job
+    """
+    return _control(guest)[1]
+
+
+def _control(guest: typing.Any) -> tuple[int | None, float | None]:
+    """What libvirt says of a guest's monitor, and since when it is occupied.
+
+    :returns: nothing of a guest that has just ended
     """
     try:
         state, _detail, milliseconds = guest.controlInfo()
@@ -284,13 +292,13 @@ def occupied_since(guest: typing.Any) -> float | None:
         if exc.get_error_code() not in (
                 libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
             raise
-        return None  # it has just ended
+        return None, None
     if state != libvirt.VIR_DOMAIN_CONTROL_OCCUPIED:
-        return None
+        return state, None
     if milliseconds >= 1 << 31:
         # An unsigned number of 32 bits: the clock was set back meanwhile.
         milliseconds -= 1 << 32
-    return time.time() - milliseconds / 1000
+    return state, time.time() - milliseconds / 1000
 
 
 def is_same(before_s: float, since_s: float) -> bool:
@@ -315,20 +323,23 @@ def is_passed(known_held: Held, uuid: str, since_s: float | None) -> bool:
 
 
 def occupied(uuids: collections.abc.Collection[str] | None = None,
-             ) -> Work[dict[str, float]]:
+             ) -> Work[dict[str, float | None]]:
     """Since when the monitors of guests are occupied.
 
     :param uuids: of the guests that are looked at; None: all
-    :returns: by UUID; without guests whose monitor is free
+    :returns: by UUID; without guests whose monitor is free.  None of one that
+        is in a step of a long job, as a migration: libvirt says since when
+        that job lasts, and not the step
     """
-    def work(source: connection.Connection) -> dict[str, float]:
-        found = {}
+    def work(source: connection.Connection) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
         for each in source.listAllDomains(
                 libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             uuid = each.UUIDString()
             if uuids is None or uuid in uuids:
-                since_s = occupied_since(each)
-                if since_s is not None:
+                state, since_s = _control(each)
+                if state in (libvirt.VIR_DOMAIN_CONTROL_OCCUPIED,
+                             libvirt.VIR_DOMAIN_CONTROL_JOB):
                     found[uuid] = since_s
         return found
     return work

@@ -193,6 +193,7 @@ class Pool:
         :raises ReadFailed: when libvirt itself does not answer
         """
         patience_s = self.patience_s
+        in_step: frozenset[str] = frozenset()
         while not background.is_done(call.job, min(
                 patience_s, max(deadline_s - time.monotonic(), 0.0))):
             if time.monotonic() >= deadline_s:
@@ -203,10 +204,16 @@ class Pool:
                                     concurrent.futures.FIRST_COMPLETED)
             if not call.out:
                 return frozenset()
+            occupied = self._answer(look)
             # One that was occupied before this call began is passed over.
-            held = frozenset(
-                uuid for uuid, since_s in self._answer(look).items()
-                if call.may_be_held_by(since_s, patience_s * 0.8))
+            # Each step of a long job is short, unless its QEMU hangs.
+            before = in_step
+            in_step = frozenset(uuid for uuid, since_s in occupied.items()
+                                if since_s is None)
+            held = (in_step & before) | frozenset(
+                uuid for uuid, since_s in occupied.items()
+                if since_s is not None
+                and call.may_be_held_by(since_s, patience_s * 0.8))
             if held and call.out:
                 return held
         return frozenset()

@@ -155,9 +155,11 @@ class Round:
     def _ask(self, left: list[str]) -> None:
         """Ask those of these guests whose monitor is free."""
         # For as long as libvirt does not answer, calls that are out may.
-        self.held = self._pool.ask(
+        occupied = self._pool.ask(
             calls.occupied(frozenset(left)),
             self._pool.left_s(self._deadline_s))
+        self.held = {uuid: since_s for uuid, since_s in occupied.items()
+                     if since_s is not None}
         self._passed = {
             uuid for uuid in left if calls.is_passed(
                 self._known_held, uuid, self.held.get(uuid))}

@@ -367,6 +367,56 @@ class TestLibvirtd(FrozenTest):
         self.wait_returned(self.reader)
         self.assertBack()
 
+    def test_that_answers_late_loses_no_cycle(self):
+        """Frozen for two seconds of the ten that a cycle may take."""
+        self.node.freeze_daemon()
+        self.addCleanup(self.node.thaw_daemon)
+        timer = threading.Timer(2.0, self.node.thaw_daemon)
+        timer.start()
+        self.addCleanup(timer.join)
+        self.assertBack()
+        self.assertEqual(0, self.reader.stuck)
+
+    def test_whose_threads_are_all_stuck(self):
+        """In calls of other clients, about a guest that is frozen."""
+        reader = self.inspector(timeout_s=3.0)
+        self.assertIsNone(reader.read().error)
+        most = self.admin('server-threadpool-info')['maxWorkers']
+        self.freeze(self.guests[0])
+        others = [threading.Thread(target=self.ask, daemon=True)
+                  for _ in range(most + 5)]
+        for other in others:
+            self.addCleanup(other.join)
+            other.start()
+        self.addCleanup(self.thaw, self.guests[0])
+        node.wait_for(lambda: self.workers_in_use() == most, 60,
+                      'all threads are in use')
+        began_s = time.monotonic()
+        snapshot = reader.read()
+        took_s = time.monotonic() - began_s
+        self.assertIsNone(snapshot.error)
+        self.assertEqual(
+            {guest.uuid: (1, None) for guest in self.guests},
+            {uuid: (record.reading.state, record.reading.rss_kib)
+             for uuid, record in snapshot.records.items()})
+        self.assertLess(took_s, 3.0 + SLACK_S)
+        self.guests[0].thaw()
+        self.wait_returned(reader)
+        snapshot = reader.read()
+        self.assertEqual([True, True], self.answered(snapshot, self.guests))
+
+    def ask(self):
+        """As another client does, which waits for its answer."""
+        other = libvirt.openReadOnly(self.node.ro_uri)
+        try:
+            other.lookupByUUIDString(self.guests[0].uuid).memoryStats()
+        except libvirt.libvirtError as exc:
+            # After 30 s, where another call holds the guest.
+            self.assertEqual(libvirt.VIR_ERR_OPERATION_TIMEOUT,
+                             exc.get_error_code())
+        finally:
+            other.close()
+
     def test_frozen_while_it_is_opened(self):
         reader = self.inspector()
         self.addCleanup(self.node.thaw_daemon)

@@ -17,6 +17,7 @@ import fixtures
 import libvirt
 import testtools
 
+from memstat_pollster.model import compute
 from memstat_pollster.model import facts
 from memstat_pollster.model import judged
 from memstat_pollster.model import nova_period
@@ -46,6 +47,12 @@ class Source:
         self.before_xml = None
         self.named = []
         self.unread = set()
+        self.more = []
+        self.step_s = 0.0
+
+    def read_more(self, kinds):
+        self.more.append(kinds)
+        return self.read()
 
     def read(self):
         if self.error is not None:
@@ -54,7 +61,7 @@ class Source:
         return observation.Snapshot(EPOCH + self.now, self.now, {
             uuid: observation.Record(uuid, domain.ID(), domain.name(),
                                    stats.parse(domain.record))
-            for uuid, domain in self.domains.items()})
+            for uuid, domain in self.domains.items()}, step_s=self.step_s)
 
     def live_xml(self, uuids):
         if self.before_xml is not None:
@@ -140,6 +147,28 @@ class TestGuest(MonitorTest):
         guest = self.cycle().guests[windows.uuid]
         self.assertEqual((status.Status.SERVICE_MISSING, None),
                          (guest.verdict.status, guest.age_s))
+
+    def test_what_is_read_beside_the_cycle_is_part_of_it(self):
+        """So it has the time that the cycle has left."""
+        web = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        self.make(web)
+        self.cycle()
+        kinds = frozenset((compute.DISKS,))
+        self.assertEqual([web.uuid],
+                         list(self.monitor.read_more(kinds).records))
+        self.assertEqual([kinds], self.source.more)
+
+    def test_a_clock_that_is_set_while_guests_are_read(self):
+        """The one that answered before and the one that did after."""
+        before = fakes.Domain(1, fakes.healthy(EPOCH + 298))
+        after = fakes.Domain(2, fakes.healthy(EPOCH + 300 + 3600))
+        self.make(before, after)
+        self.source.step_s = 3600.0
+        self.assertEqual(
+            {before.uuid: (status.Status.REPORTING, 2.0),
+             after.uuid: (status.Status.REPORTING, 0.0)},
+            {uuid: (guest.verdict.status, guest.age_s)
+             for uuid, guest in self.cycle().guests.items()})
 
     def test_an_error_of_libvirt_makes_any_guest_unreachable(self):
         self.make()

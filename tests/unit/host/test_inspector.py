@@ -574,7 +574,7 @@ class TestCycle(testtools.TestCase):
         self.assertEqual([1, 2, 3, 4], answered(self.reader.read()))
 
     def test_after_which_it_is_known_who_is_held(self):
-        self.guests[0].monitor.hold()
+        fakes.hold(self, self.guests[0])
         self.reader.read()
         self.reader.read_more(frozenset((compute.DISKS,)))
         self.node.calls.clear()

@@ -93,6 +93,30 @@ class TestHeldUp(PoolTest):
         self.assertEqual(set(), self.held(lambda since_s: since_s + 9.0))
 
 
+class TestLongJob(PoolTest):
+    """As a migration: libvirt says since when it lasts, and no more."""
+
+    def held(self, *states):
+        """Which guests are found, by the states at each look; the last stays.
+        """
+        left = [getattr(libvirt, f'VIR_DOMAIN_CONTROL_{state}')
+                for state in states]
+        self.guests[1].controlInfo = lambda flags=0: [
+            left.pop(0) if len(left) > 1 else left[0], 0, 3_600_000]
+        out = []
+        call = self.start(out)
+        found = self.pool.wait(call, call.began_s + 1.8)
+        self.go_on.set()
+        self.pool.settle(out)
+        return found
+
+    def test_one_that_is_in_a_step_at_two_looks_may_hold_a_call_up(self):
+        self.assertEqual({self.guests[1].uuid}, self.held('JOB'))
+
+    def test_one_that_is_at_one_look_does_not(self):
+        self.assertEqual(set(), self.held('OK', 'JOB', 'OK', 'JOB', 'OK'))
+
+
 class TestClock(PoolTest):
     """libvirt says by the wall clock since when a monitor is occupied."""
 
