@@ -132,7 +132,9 @@ CONSOLE_STEP: typing.Final = (
 WINDOWS_SERVICE_STEPS: typing.Final = (
     'in the guest, as administrator, in the directory where it is to stay: '
     '"blnsvr.exe -i" from virtio-win',
-    'see that it starts at boot: "sc config BalloonService start= auto"')
+    'see that it starts at boot: "sc config BalloonService start= auto"',
+    'if it ends with exit code 1008: start the service Winmgmt, which it '
+    'needs, and see that it is not disabled')
 WINDOWS_DRIVER_STEPS: typing.Final = (
     'attach the virtio-win ISO to the guest',
     'in the guest, as administrator: "pnputil /add-driver '

@@ -40,7 +40,8 @@ REBOOT = ("if the guest is alive: reboot it; a driver that is part of the "
 BLNSVR = ['in the guest, as administrator, in the directory where it is to '
           'stay: "blnsvr.exe -i" from virtio-win',
           'see that it starts at boot: "sc config BalloonService start= '
-          'auto"']
+          'auto"', 'if it ends with exit code 1008: start the service '
+          'Winmgmt, which it needs, and see that it is not disabled']
 VIRTIO_WIN = ['attach the virtio-win ISO to the guest',
               'in the guest, as administrator: "pnputil /add-driver '
               'D:\\Balloon\\...\\balloon.inf /install", with the directory '
@@ -105,8 +106,8 @@ STEPS = {
 
 #: What only one operating system has.
 OF_ONE = {
-    'windows': ('blnsvr', 'BalloonService', 'virtio-win', 'pnputil', 'sc ',
-                'net st'),
+    'windows': ('blnsvr', 'BalloonService', 'Winmgmt', 'virtio-win',
+                'pnputil', 'sc ', 'net st'),
     'linux': ('modprobe', 'modules-load', 'CONFIG_VIRTIO_BALLOON', '4.11',
               'reload virtio_balloon'),
     'cirros': ('cirros',),
