@@ -14,6 +14,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import fixtures
 import testtools
@@ -145,6 +147,21 @@ class TestProcesses(LaunchTest):
         self.unit(f'/usr/bin/nova-compute {FILE} /old')
         self.process(7, 'nova-compute', FILE, NOVA_CONF)
         self.assertEqual(BOTH[:1], self.find())
+
+
+class TestThisMachine(LaunchTest):
+
+    def test_a_process_that_runs(self):
+        program = self.write('bin/nova-compute', 'input()\n')
+        with subprocess.Popen(
+                [sys.executable, program, FILE, NOVA_CONF,
+                 f'{FILE}={COMPUTE_CONF}'], stdin=subprocess.PIPE) as child:
+            self.addCleanup(child.kill)
+            fakes.wait_until(
+                lambda: launch.find(self.service) is not None, 'a process')
+            self.assertEqual(BOTH, launch.find(self.service))
+            child.communicate(b'\n')
+        self.assertIsNone(launch.find(self.service))
 
 
 class TestTheAgent(LaunchTest):
