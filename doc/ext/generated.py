@@ -82,6 +82,9 @@ def setup(app: application.Sphinx) -> dict[str, bool]:
     app.add_directive('meter-table', _table(
         ('Meter', 'Unit', 'Type', 'What it says', 'Made of'),
         tables.meter_rows, '22 6 12 30 30'))
+    app.add_directive('served-table', _table(
+        ('Meters', "In libvirt's bulk record", 'With ``serve_compute``',
+         'Instead of'), tables.served_rows, '32 28 24 16'))
     app.add_directive('folder-table', _table(
         ('Folder', 'What it holds', 'Imports'), tables.folder_rows,
         '18 56 26'))

@@ -32,6 +32,7 @@ from memstat_pollster.cli import base
 from memstat_pollster.cli.output import outcome
 from memstat_pollster.model import domain
 from memstat_pollster.model import meters
+from memstat_pollster.model import served
 from memstat_pollster.model import status
 
 ROOT: typing.Final = pathlib.Path(__file__).resolve().parents[2]
@@ -158,6 +159,14 @@ def meter_rows() -> list[Row]:
     return [(f'``{meter.name}``', meter.unit or 'none', meter.type,
              rst(meter.description), rst(meter.source))
             for meter in meters.METERS.values()]
+
+
+def served_rows() -> list[Row]:
+    """(Ceilometer's meters, place in the record, who asks, instead of)."""
+    return [(', '.join(f'``{meter}``' for meter in row.meters),
+             rst(row.source), rst(row.how.value),
+             f'``{row.method}``' if row.method else 'none')
+            for row in served.ROWS]
 
 
 # Folders

@@ -52,6 +52,9 @@ def dotted(number):
     return f'{number // 10**6}.{number // 1000 % 1000}.{number % 1000}'
 
 
+CPU = ok('answered from the bulk call of the cycle: cpu')
+
+
 class TestDoctor(published.SharedGuestsTest):
 
     @classmethod
@@ -107,6 +110,9 @@ class TestDoctor(published.SharedGuestsTest):
             'polling_meters': ok(f'{self.polling} lists all 11 meters'),
             'polling_interval': ok(
                 'polled every 300 s, by a source of its own'),
+            'compute_meters': ok(
+                f'{self.polling} lists no other meter for which Ceilometer '
+                'asks libvirt'),
             'nova_conf': ok('mem_stats_period_seconds is 1'),
             'guest_periods': ok(
                 'all 1 running guests have a period of 1 s'),
@@ -274,7 +280,8 @@ class TestDoctor(published.SharedGuestsTest):
                        'does not start with it'):
         self.check(
             1, polling_meters=('error', finding, remedy),
-            polling_interval=skipped(f'{self.polling} cannot be used'))
+            **dict.fromkeys(('polling_interval', 'compute_meters'), skipped(
+                f'{self.polling} cannot be used')))
 
     def test_no_polling_yaml(self):
         self.polling.unlink()
@@ -283,7 +290,8 @@ class TestDoctor(published.SharedGuestsTest):
             1, polling_meters=(
                 'error', f'{missing}: the agent polls nothing',
                 'copy share/memstat-pollster/polling.yaml to '
-                '/etc/ceilometer'), polling_interval=skipped(missing))
+                '/etc/ceilometer'), polling_interval=skipped(missing),
+            compute_meters=skipped(missing))
 
     def test_a_polling_yaml_that_is_no_yaml(self):
         self.polling.write_text('sources: [}\n\x07')
@@ -328,7 +336,8 @@ class TestDoctor(published.SharedGuestsTest):
         self.check(1, polling_meters=(
             'error', f'{self.polling} does not list memory, memory.usage, '
             'memory.available and 8 more', ADD), polling_interval=skipped(
-                f'{self.polling} has no source with these meters'))
+                f'{self.polling} has no source with these meters'),
+            compute_meters=CPU)
 
     def polled_with(self, **source):
         document = yaml.safe_load(self.polling.read_text())
@@ -344,21 +353,56 @@ class TestDoctor(published.SharedGuestsTest):
             'every guest has two samples'), polling_interval=ok(
                 'polled every 299 s, by a source of its own'))
 
+    def serve_nothing(self):
+        self.change(self.conf, r'\[memstat\]\n',
+                    '[memstat]\nserve_compute = false\n')
+
     def test_a_source_that_shares_its_thread(self):
         self.polled_with(interval=300)
+        self.check(0, polling_interval=ok(
+            'polled every 300 s, in one thread with other meters'),
+            compute_meters=CPU)
+
+    def test_a_source_that_shares_its_thread_without_serve_compute(self):
+        self.polled_with(interval=300)
+        self.serve_nothing()
         self.check(1, polling_interval=(
             'warning', f'{self.polling}: source memstat has the interval of '
             'source other, and so its thread: one waits for the other',
             'give the source of these meters an interval that no other has, '
-            'such as 299 beside 300'))
+            'such as 299 beside 300'), compute_meters=self.stops('cpu'))
+
+    def test_another_thread_without_serve_compute(self):
+        self.polled_with()
+        self.serve_nothing()
+        self.check(0, compute_meters=ok(
+            'Ceilometer asks libvirt for cpu itself, in another thread, '
+            'because [memstat]serve_compute is false'))
 
     def test_a_source_that_polls_everything(self):
         self.write(self.polling, {'sources': [
             {'name': 'all', 'interval': 60, 'meters': ['*']}]})
+        self.check(0, polling_interval=ok(
+            'polled every 60 s, in one thread with other meters'),
+            compute_meters=ok(
+                'answered from the bulk call of the cycle: cpu, vcpus, '
+                'power.state and 20 more; asked by Ceilometer itself, within '
+                '[memstat]read_timeout: disk.device.capacity, '
+                'disk.device.allocation, disk.device.usage'))
+        self.serve_nothing()
         self.check(1, polling_interval=(
             'warning', f'{self.polling}: source all polls other meters, '
             'too, in the same thread', 'move these meters to a source of '
-            'their own with an interval that no other has'))
+            'their own with an interval that no other has'),
+            compute_meters=self.stops('cpu, vcpus, power.state and 23 more'))
+
+    def stops(self, names):
+        return ('warning', f'{self.polling}: Ceilometer asks libvirt for '
+                f'{names} itself, in the thread of the memory meters, because '
+                '[memstat]serve_compute is false: one QEMU that does not '
+                'answer stops all of them', 'set [memstat]serve_compute to '
+                'true, or move the memory meters to a source with an '
+                'interval that no other has')
 
     def test_an_interval_shorter_than_the_guests_period(self):
         slow = self.scripted('slow', period=17)

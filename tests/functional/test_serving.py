@@ -29,6 +29,8 @@ from memstat_pollster.agent import pollsters
 from memstat_pollster.agent import serving
 from memstat_pollster.config import options
 from tests.functional import base
+from tests import node
+from tests.node import agent as polling
 
 METERS = (
     'power.state', 'cpu', 'vcpus',
@@ -225,3 +227,71 @@ class TestServing(base.FunctionalTest):
             self.assertLess(time.monotonic(), deadline_s)
             time.sleep(0.05)
         return thread
+
+
+class TestDefaultFile(base.FunctionalTest):
+    """The real agent, polling what Ceilometer's own polling.yaml lists."""
+
+    #: That of Ceilometer 27, less what is not of a compute node.
+    METERS = (
+        'power.state', 'cpu', 'memory.available', 'memory.usage',
+        'network.incoming.bytes', 'network.incoming.packets',
+        'network.outgoing.bytes', 'network.outgoing.packets',
+        'disk.device.read.bytes', 'disk.device.read.requests',
+        'disk.device.write.bytes', 'disk.device.write.requests')
+
+    def test_ceilometers_own_file_and_a_frozen_guest(self):
+        self.guests = []
+        for number in range(3):
+            guest = self.node.scripted(
+                f'default-{number}', attach=True,
+                devices=_devices(self.node.directory, number))
+            self.addCleanup(guest.destroy)
+            guest.driver.push(node.linux_stats(
+                501760, 131072, avail_kib=262144, caches_kib=65536))
+            self.guests.append(guest)
+        self.node.answer()
+        agent = polling.Agent(self.node.ro_uri, meters=self.METERS)
+        self.addCleanup(agent.close)
+        agent.start()
+        expected = self.series(*self.guests)
+        agent.wait_for(lambda cycles: cycles and expected <= self.found(
+            cycles[-1]), 'every sample of every guest')
+        frozen, *others = self.guests
+        self.addCleanup(frozen.thaw)
+        frozen.freeze()
+        agent.wait_for(lambda cycles: not self.found(cycles[-1])
+                       & self.series(frozen), 'a cycle without it')
+        for cycle in agent.wait_cycles(6)[-5:]:
+            self.assertEqual(self.series(*others), self.found(cycle))
+        said = agent.said('WARNING')
+        self.assertEqual(1, len(said), said)
+        self.assertIn(frozen.uuid, said[0])
+        self.assertEqual([], [line for line in agent.log()
+                              if 'Traceback' in line])
+        frozen.thaw()
+        agent.wait_for(lambda cycles: expected <= self.found(cycles[-1]),
+                       'every sample again')
+
+    @staticmethod
+    def found(cycle):
+        return {(meter, resource) for resource, samples in cycle.items()
+                for meter in samples}
+
+    def series(self, *guests):
+        """Each meter of these guests, and its resource."""
+        found = set()
+        for guest in guests:
+            nics = [f'{guest.name}-{guest.uuid}-{name}' for name in
+                    self.taps(guest)]
+            for meter in self.METERS:
+                kind = meter.partition('.')[0]
+                found |= {(meter, resource) for resource in (
+                    nics if kind == 'network' else
+                    [f'{guest.uuid}-vda', f'{guest.uuid}-vdb']
+                    if kind == 'disk' else [guest.uuid])}
+        return found
+
+    def taps(self, guest):
+        number = self.guests.index(guest)
+        return [f'ms{os.getpid()}{number}{letter}' for letter in 'ab']

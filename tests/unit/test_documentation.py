@@ -118,6 +118,15 @@ class TestTables(testtools.TestCase):
         self.assertEqual(len(steps),
                          tables.drawing().count('class="folders-edge"'))
 
+    def test_how_ceilometers_meters_are_answered(self):
+        rows = {row[0]: row[1:] for row in tables.served_rows()}
+        self.assertEqual(
+            ('``state.state``', 'the bulk call of the cycle',
+             '``inspect_instance``'), rows['``power.state``'])
+        self.assertEqual(
+            ('not there: they are of the flavor', 'nothing is asked', 'none'),
+            rows['``disk.root.size``, ``disk.ephemeral.size``'])
+
     def test_text_stays_text(self):
         self.assertEqual(
             r'\*not\* \`this\` \|x\| but ``virsh a_b`` and a\_',

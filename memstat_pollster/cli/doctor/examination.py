@@ -44,6 +44,7 @@ from memstat_pollster.host import processes
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
 from memstat_pollster.model import observation
+from memstat_pollster.model import served
 from memstat_pollster import node
 from memstat_pollster import text
 
@@ -114,6 +115,8 @@ class Examination:
                                       else each.value
                                       for each in entrypoints.rivals(name)})
                         for name in meters.METERS}
+        self._in_tree = [name for name in served.METERS
+                         if entrypoints.rivals(name)]
 
     def run(self) -> Findings:
         """Every check, in the order in which they are shown."""
@@ -135,7 +138,7 @@ class Examination:
                            None if error is None else error.advice),
             *self._versions(host),
             *self._python(settings.replace_builtin),
-            *self._polling(conf, guests),
+            *self._polling(conf, guests, settings),
             checks.nova_conf(
                 wanted.period_s, wanted.problems,
                 any(map(ceilometer_conf.is_there, files)),
@@ -258,7 +261,8 @@ class Examination:
                                    self._ceilometer is not None)
 
     def _polling(self, conf: cfg.ConfigOpts,
-                 guests: tuple[judged.Guest, ...]) -> list[Check]:
+                 guests: tuple[judged.Guest, ...],
+                 settings: options.Settings) -> list[Check]:
         try:
             name = ceilometer_conf.option(conf, _POLLING, 'polling')
         except errors.ConfigurationError as exc:
@@ -268,9 +272,9 @@ class Examination:
                 or packaged.configuration(self._package, name))
         if file is None:
             if self._ceilometer is None and not self._sources:
-                return [Check(each, Grade.SKIPPED,
-                                     f'there is no {name} on this machine')
-                        for each in ('polling_meters', 'polling_interval')]
+                missing = f'there is no {name} on this machine'
+                return [Check('polling_meters', Grade.SKIPPED, missing),
+                        *polling.skipped(missing)]
             return polling.none(name)
         path = str(file)
         try:
@@ -286,8 +290,15 @@ class Examination:
                    if guest.domain and guest.domain.period_s
                    and guest.reading and guest.reading.running]
         return [polling.meters_polled(path, found),
-                polling.interval(path, found,
-                                        max(periods, default=None))]
+                polling.interval(path, found, max(periods, default=None),
+                                 serve=settings.serve_compute),
+                polling.compute_meters(
+                    path, found,
+                    # Where none is seen, what is there is not known.
+                    self._in_tree if self._in_tree and self._barred is None
+                    else served.METERS,
+                    serve=settings.serve_compute,
+                    replace=settings.replace_builtin)]
 
     def _gnocchi(self, conf: cfg.ConfigOpts) -> Check:
         name = 'gnocchi_definitions'

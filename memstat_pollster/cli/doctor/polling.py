@@ -18,6 +18,7 @@ import fnmatch
 
 from memstat_pollster.cli.doctor import checks
 from memstat_pollster.model import meters
+from memstat_pollster.model import served
 from memstat_pollster import text
 
 Check = checks.Check
@@ -92,6 +93,12 @@ def _source(number: int, given: checks.Document) -> Source:
     return Source(name, interval_s, tuple(named))
 
 
+def skipped(why: str) -> list[Check]:
+    """The checks that need a polling.yaml that can be used."""
+    return [Check(name, Grade.SKIPPED, why)
+            for name in ('polling_interval', 'compute_meters')]
+
+
 def none(name: str) -> list[Check]:
     """There is no polling.yaml of that name, and there should be one."""
     missing = f'there is no {name}'
@@ -99,7 +106,7 @@ def none(name: str) -> list[Check]:
                   f'{missing}: the agent polls nothing',
                   'copy share/memstat-pollster/polling.yaml to '
                   '/etc/ceilometer'),
-            Check('polling_interval', Grade.SKIPPED, missing)]
+            *skipped(missing)]
 
 
 def broken(path: str, problem: str,
@@ -111,8 +118,7 @@ def broken(path: str, problem: str,
     """
     return [Check('polling_meters', Grade.ERROR, problem,
                   remedy or 'correct the file'),
-            Check('polling_interval', Grade.SKIPPED,
-                  f'{path} cannot be used')]
+            *skipped(f'{path} cannot be used')]
 
 
 def meters_polled(path: str,
@@ -140,11 +146,12 @@ def meters_polled(path: str,
 
 
 def interval(path: str, found: collections.abc.Sequence[Source],
-                     period_s: int | None) -> Check:
-    """Whether the source has a thread of its own, and the right pace.
+             period_s: int | None, *, serve: bool) -> Check:
+    """Whether a frozen QEMU can stop the thread, and the right pace.
 
     :param period_s: the longest statistics period of a guest; None where no
         guest has one, or it is not known
+    :param serve: [memstat]serve_compute
     """
     own = [source for source in found
            if any(map(source.polls, meters.METERS))]
@@ -154,7 +161,7 @@ def interval(path: str, found: collections.abc.Sequence[Source],
     shared = [(source.name, other.name) for source in own for other in found
               if other is not source
               and other.interval_s == source.interval_s]
-    if shared:
+    if shared and not serve:
         return Check('polling_interval', Grade.WARNING,
                      f'{path}: source {shared[0][0]} has the interval of '
                      f'source {shared[0][1]}, and so its thread: one '
@@ -162,7 +169,7 @@ def interval(path: str, found: collections.abc.Sequence[Source],
                      'give the source of these meters an interval that no '
                      'other has, such as 299 beside 300')
     crowded = [source.name for source in own if _polls_others(source)]
-    if crowded:
+    if crowded and not serve:
         return Check('polling_interval', Grade.WARNING,
                      f'{path}: source {crowded[0]} polls other meters, too, '
                      'in the same thread',
@@ -175,8 +182,52 @@ def interval(path: str, found: collections.abc.Sequence[Source],
                      f'are asked for numbers every {period_s} s only',
                      "make the interval at least as long as Nova's "
                      'mem_stats_period_seconds')
+    thread = ('in one thread with other meters' if shared or crowded
+              else 'by a source of its own')
     return Check('polling_interval', Grade.OK,
-                 f'polled every {shortest} s, by a source of its own')
+                 f'polled every {shortest} s, {thread}')
+
+
+def compute_meters(path: str, found: collections.abc.Sequence[Source],
+                   there: collections.abc.Container[str], *, serve: bool,
+                   replace: bool) -> Check:
+    """How Ceilometer's other compute meters are answered.
+
+    :param there: the meters that there are pollsters of
+    :param serve: [memstat]serve_compute
+    :param replace: [memstat]replace_builtin
+    """
+    name = 'compute_meters'
+    polled = {meter: [source for source in found if source.polls(meter)]
+              for meter in served.METERS if meter in there}
+    by_how = {how: [meter for meter, sources in polled.items() if sources
+                    and served.how(meter, serve=serve,
+                                   replace=replace) is how]
+              for how in served.How}
+    answered, asked = by_how[served.How.RECORD], by_how[served.How.ASKED]
+    if not answered and not asked:
+        return Check(name, Grade.OK, f'{path} lists no other meter for which '
+                     'Ceilometer asks libvirt')
+    if serve:
+        return Check(name, Grade.OK, '; '.join(
+            f'{who}: {checks.listed(some)}' for who, some in (
+                ('answered from the bulk call of the cycle', answered),
+                ('asked by Ceilometer itself, within [memstat]read_timeout',
+                 asked)) if some))
+    paces = {source.interval_s for source in found
+             if any(map(source.polls, meters.METERS))}
+    beside = [meter for meter in asked if any(
+        source.interval_s in paces for source in polled[meter])]
+    if not beside:
+        return Check(name, Grade.OK, 'Ceilometer asks libvirt for '
+                     f'{checks.listed(asked)} itself, in another thread, '
+                     'because [memstat]serve_compute is false')
+    return Check(name, Grade.WARNING, f'{path}: Ceilometer asks libvirt for '
+                 f'{checks.listed(beside)} itself, in the thread of the '
+                 'memory meters, because [memstat]serve_compute is false: '
+                 'one QEMU that does not answer stops all of them',
+                 'set [memstat]serve_compute to true, or move the memory '
+                 'meters to a source with an interval that no other has')
 
 
 def _polls_others(source: Source) -> bool:

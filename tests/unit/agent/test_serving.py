@@ -12,6 +12,7 @@
 
 """Ceilometer's own pollsters, answered from the plugin's reading."""
 
+import importlib.metadata
 import threading
 import time
 
@@ -26,6 +27,8 @@ from memstat_pollster.agent import hooks
 from memstat_pollster.agent import serving
 from memstat_pollster.agent import shared
 from memstat_pollster.config import options
+from memstat_pollster.model import meters
+from memstat_pollster.model import served
 from tests.unit.agent import test_pollsters
 from tests.unit import fakes
 from tests.unit.model import test_compute as records
@@ -38,6 +41,15 @@ ALL = (instance_stats.CPUPollster, *POWER,
        disk.PerDeviceReadBytesPollster,
        disk.PerDeviceDiskWriteLatencyPollster,
        net.IncomingBytesPollster, net.IncomingBytesDeltaPollster)
+
+
+BY_METER = {meter: row for row in served.ROWS for meter in row.meters}
+
+
+def entry_points(*name):
+    return [found for found in importlib.metadata.entry_points(
+        group='ceilometer.poll.compute')
+        if not name or found.name == name[0]]
 
 
 def numbers_of_first(uuid):
@@ -141,6 +153,36 @@ class TestServing(ServingTest):
         self.assertEqual([
             libvirt.VIR_DOMAIN_STATS_STATE | libvirt.VIR_DOMAIN_STATS_BALLOON
             | libvirt.VIR_DOMAIN_STATS_INTERFACE] * 2, self.node.groups)
+
+    def test_each_meter_is_answered_as_the_table_says(self):
+        """Of whatever this Ceilometer has pollsters for."""
+        self.serve(guest(1))
+        for name, row in BY_METER.items():
+            found = entry_points(name)
+            if not found:
+                continue
+            cls = found[0].load()
+            method = getattr(cls, 'inspector_method', None)
+            self.assertEqual((name, row.method), (name, method))
+            del self.stock.asked[:]
+            if row.how is served.How.NOT_ASKED:
+                self.assertIs(
+                    getattr(virt_inspector.Inspector, method or '', None),
+                    getattr(libvirt_inspector.LibvirtInspector, method or '',
+                            None))
+            else:
+                self.cycle(1, classes=(cls,))
+                self.assertEqual(
+                    (name, [] if row.how is served.How.RECORD
+                     else [(method, fakes.uuid_of(1))]),
+                    (name, self.stock.asked))
+
+    def test_the_table_has_each_meter_that_ceilometer_asks_libvirt_for(self):
+        self.assertEqual([], [
+            found.name for found in entry_points()
+            if found.value.startswith('ceilometer.')
+            and hasattr(found.load(), 'inspector_method')
+            and found.name not in {*BY_METER, *meters.METERS}])
 
     def test_bytes_since_the_cycle_before_and_from_a_new_counter(self):
         first = guest(1)

@@ -78,7 +78,8 @@ class TestWhole(DoctorTest):
             ['configuration', 'options', 'agent_user', 'libvirt',
              'libvirt_version', 'qemu_version', 'libvirt_python',
              'ceilometer_version', 'entry_points', 'builtin_pollsters',
-             'polling_meters', 'polling_interval', 'nova_conf',
+             'polling_meters', 'polling_interval', 'compute_meters',
+             'nova_conf',
              'guest_periods', 'clock', 'gnocchi_definitions'], list(found))
         self.assertEqual(
             {name: 'ok' for name in found} | {
@@ -536,7 +537,7 @@ class TestBroken(DoctorTest):
     def check(self, name, *expected):
         status, found = self.doctor()
         self.assertEqual((1, expected), (status, found[name]))
-        self.assertEqual(16, len(found))
+        self.assertEqual(17, len(found))
 
     def test_polling_yamls(self):
         for content, finding in (

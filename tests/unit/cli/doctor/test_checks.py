@@ -26,6 +26,7 @@ from memstat_pollster.cli.doctor import polling
 from memstat_pollster.model import domain
 from memstat_pollster.model import judged
 from memstat_pollster.model import meters
+from memstat_pollster.model import served
 from memstat_pollster.model import stats
 from memstat_pollster.model import status
 
@@ -103,10 +104,73 @@ class TestPolling(testtools.TestCase):
     def test_wildcards_for_the_plugins_meters_are_no_other_meters(self):
         own = polling.Source('own', 299, ('memory', 'memory.*'))
         self.assertEqual('ok', outcome(polling.interval(
-            'polling.yaml', (own,), 10)))
+            'polling.yaml', (own,), 10, serve=False)))
         for patterns in (('*',), ('!cpu',), (*ALL, 'cpu')):
             self.assertEqual('warning', outcome(polling.interval(
-                'polling.yaml', (polling.Source('all', 299, patterns),), 10)))
+                'polling.yaml', (polling.Source('all', 299, patterns),), 10,
+                serve=False)))
+
+    def test_with_serve_compute_no_thread_of_its_own_is_needed(self):
+        own = polling.Source('own', 299, ALL)
+        for found, thread in (
+                ((own,), 'by a source of its own'),
+                ((own, polling.Source('b', 300, ('cpu',))),
+                 'by a source of its own'),
+                ((own, polling.Source('b', 299, ('cpu',))),
+                 'in one thread with other meters'),
+                ((polling.Source('all', 299, ('*',)),),
+                 'in one thread with other meters')):
+            self.assertEqual(
+                checks.Check('polling_interval', checks.Grade.OK,
+                             f'polled every 299 s, {thread}'),
+                polling.interval('p.yaml', found, 10, serve=True))
+
+    def compute_meters(self, *found, serve=True, replace=True,
+                       there=served.METERS):
+        check = polling.compute_meters('p.yaml', found, there, serve=serve,
+                                       replace=replace)
+        return outcome(check), check.finding, check.remedy
+
+    def test_how_ceilometers_compute_meters_are_answered(self):
+        own = polling.Source('own', 300, ALL)
+        self.assertEqual(
+            ('ok', 'p.yaml lists no other meter for which Ceilometer asks '
+             'libvirt', None),
+            self.compute_meters(own, polling.Source('b', 300, (
+                'volume.size', 'disk.root.size'))))
+        other = polling.Source('b', 300, (
+            'cpu', 'disk.device.capacity', 'network.incoming.bytes*',
+            'power.state'))
+        self.assertEqual(
+            ('ok', 'answered from the bulk call of the cycle: cpu, '
+             'power.state, network.incoming.bytes and 1 more; asked by '
+             'Ceilometer itself, within [memstat]read_timeout: '
+             'disk.device.capacity', None),
+            self.compute_meters(own, other))
+        self.assertEqual(
+            ('ok', 'answered from the bulk call of the cycle: '
+             'network.incoming.bytes; asked by Ceilometer itself, within '
+             '[memstat]read_timeout: cpu, disk.device.capacity', None),
+            self.compute_meters(own, other, replace=False, there=(
+                'cpu', 'disk.device.capacity', 'network.incoming.bytes')))
+
+    def test_without_serve_compute_it_is_the_interval_that_counts(self):
+        own = polling.Source('own', 299, ALL)
+        other = polling.Source('b', 300, ('cpu', 'disk.device.usage'))
+        self.assertEqual(
+            ('ok', 'Ceilometer asks libvirt for cpu, disk.device.usage '
+             'itself, in another thread, because [memstat]serve_compute is '
+             'false', None), self.compute_meters(own, other, serve=False))
+        warning = (
+            'warning', 'p.yaml: Ceilometer asks libvirt for vcpus itself, in '
+            'the thread of the memory meters, because [memstat]serve_compute '
+            'is false: one QEMU that does not answer stops all of them',
+            'set [memstat]serve_compute to true, or move the memory meters '
+            'to a source with an interval that no other has')
+        for beside in ((polling.Source('c', 299, ('vcpus',)),),
+                       (polling.Source('d', 17, ('vcpus', 'memory')),)):
+            self.assertEqual(warning, self.compute_meters(
+                own, other, *beside, serve=False))
 
 
 class TestVersions(testtools.TestCase):
@@ -296,11 +360,15 @@ class TestRemedies(testtools.TestCase):
             'p.yaml', [polling.Source('a', 300, ALL),
                        polling.Source('b', 299, ('memory',))]),
         lambda: polling.interval(
-            'p.yaml', TestRemedies.SOURCES, None),
+            'p.yaml', TestRemedies.SOURCES, None, serve=False),
         lambda: polling.interval(
-            'p.yaml', [polling.Source('a', 300, (*ALL, 'cpu'))], None),
+            'p.yaml', [polling.Source('a', 300, (*ALL, 'cpu'))], None,
+            serve=False),
         lambda: polling.interval(
-            'p.yaml', TestRemedies.SOURCES[:1], 301),
+            'p.yaml', TestRemedies.SOURCES[:1], 301, serve=True),
+        lambda: polling.compute_meters(
+            'p.yaml', TestRemedies.SOURCES, ('cpu',), serve=False,
+            replace=True),
         lambda: checks.guest_periods([guest(1, period=None)], 10),
         lambda: checks.guest_periods([guest(1, model=None)], 10),
         lambda: checks.guest_periods([guest(1, period=7)], 10),
