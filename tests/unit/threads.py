@@ -12,10 +12,24 @@
 
 """Two threads, and a place that only one of them may be in at a time."""
 
+import gc
 import sys
 import threading
 
 from tests.unit import fakes
+
+
+def _frames():
+    """Where each thread is.
+
+    Python before 3.11.5 and 3.12 can wait for itself for ever when it collects
+    garbage here (gh-106883).
+    """
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        gc.enable()
 
 
 class Gate:
@@ -61,7 +75,7 @@ class Gate:
         threads[1].start()
 
         def waits():
-            frame = sys._current_frames().get(threads[1].ident)
+            frame = _frames().get(threads[1].ident)
             return frame is not None and frame.f_code.co_name == function
         fakes.wait_until(lambda: len(self.inside) > 1 or waits(),
                          'the second waits, or comes by')
