@@ -19,7 +19,7 @@ import threading
 from tests.unit import fakes
 
 
-def _frames():
+def frames():
     """Where each thread is.
 
     Python before 3.11.5 and 3.12 can wait for itself for ever when it collects
@@ -75,7 +75,7 @@ class Gate:
         threads[1].start()
 
         def waits():
-            frame = _frames().get(threads[1].ident)
+            frame = frames().get(threads[1].ident)
             return frame is not None and frame.f_code.co_name == function
         fakes.wait_until(lambda: len(self.inside) > 1 or waits(),
                          'the second waits, or comes by')

@@ -26,6 +26,7 @@ from memstat_pollster.model import compute
 from memstat_pollster.model import observation
 from memstat_pollster.model import stats
 from tests.unit import fakes
+from tests.unit import threads
 
 RUNNING = {'state.state': 1, 'balloon.rss': 7}
 BROKEN = (libvirt.VIR_ERR_INTERNAL_ERROR, 'client socket is closed')
@@ -1125,7 +1126,7 @@ class TestLock(testtools.TestCase):
 
 def _waits_for_lock(thread):
     """Whether a thread is about to enter ``with self._lock`` of read."""
-    frame = sys._current_frames().get(thread.ident)
+    frame = threads.frames().get(thread.ident)
     return frame is not None and frame.f_code.co_name == 'read'
 
 
