@@ -211,7 +211,7 @@ def guard(connect: Connect) -> None:
     def another(discoverer: typing.Any, manager: typing.Any,
                 *_: typing.Any, **__: typing.Any) -> typing.Any:
         kind = type(discoverer)
-        found = object.__new__(type(kind.__name__, (kind,), {
+        found: typing.Any = object.__new__(type(kind.__name__, (kind,), {
             'connection': connect(manager, discoverer.conf)}))
         # Its caches and its client of Nova are those of the other.
         found.__dict__ = discoverer.__dict__
