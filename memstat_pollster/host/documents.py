@@ -16,6 +16,7 @@ From libvirt 11 on it waits for the guest's job.
 """
 
 import collections.abc
+import concurrent.futures
 import functools
 import time
 
@@ -40,21 +41,26 @@ def read(workers: pool.Pool, uuids: collections.abc.Sequence[str],
     passed: set[str] = set()
     out: list[pool.Call] = []
     try:
-        while workers.may_ask(out):
+        while time.monotonic() < deadline_s:
             left = [uuid for uuid in uuids if uuid not in found
-                    and uuid not in gone and uuid not in passed
-                    and uuid not in failed]
-            if not left or time.monotonic() >= deadline_s:
+                    and uuid not in gone and uuid not in failed]
+            untried = [uuid for uuid in left if uuid not in passed]
+            if untried and workers.may_ask(out):
+                call = workers.start(out, found, functools.partial(
+                    calls.live_xml, untried, found, gone, failed))
+                passed.update(
+                    pool.wait_for_progress(call, patience_s, deadline_s))
+                if not call.out:
+                    call.job.result()
+                    passed.update(untried)
+                continue
+            # Slow is not stuck: those that are out have until the deadline.
+            waiting = [call.job for call in out if call.out]
+            if not left or not waiting:
                 break
-            call = workers.start(out, found, functools.partial(
-                calls.live_xml, left, found, gone, failed))
-            held = pool.wait_for_progress(call, patience_s, deadline_s)
-            if not call.out:
-                call.job.result()
-                break
-            if not held:
-                break
-            passed.update(held)
+            concurrent.futures.wait(
+                waiting, max(deadline_s - time.monotonic(), 0.0),
+                concurrent.futures.FIRST_COMPLETED)
     finally:
         workers.settle(out)
     documents, why = found.copy(), failed.copy()

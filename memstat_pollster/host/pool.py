@@ -81,7 +81,7 @@ def wait_for_progress(call: Call, patience_s: float,
     """Wait for a call that goes from guest to guest.
 
     :returns: the guests that it has been asking for too long, if it is
-        held up
+        held up; none as long as it asks for no guest yet
     """
     before, since_s = call.progress.asking, time.monotonic()
     while True:
@@ -93,7 +93,7 @@ def wait_for_progress(call: Call, patience_s: float,
             return asking
         if asking != before:
             before, since_s = asking, now_s
-        elif now_s - since_s >= patience_s:
+        elif asking and now_s - since_s >= patience_s:
             return asking
 
 

@@ -964,6 +964,38 @@ class TestXMLThatDoesNotCome(testtools.TestCase):
         self.assertEqual(expected, self.reader.live_xml(self.uuids))
         self.assertEqual(1, self.reader.stuck)
 
+    def test_slow_is_not_stuck(self):
+        """One that is held for a while, and then is not."""
+        self.reader = self.node.inspector(timeout_s=60.0, max_stuck=2)
+        expected = self.documents()
+        slow, others = self.guests[1], self.guests[2:]
+        slow.xml_monitor.freeze()
+        asked = [guest.xml_monitor.calls for guest in others]
+
+        def work():
+            fakes.wait_until(
+                lambda: all(guest.xml_monitor.calls > before for guest, before
+                            in zip(others, asked, strict=True)),
+                'the others have been read')
+            slow.xml_monitor.thaw()
+        thread = threading.Thread(target=work)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.assertEqual(expected, self.reader.live_xml(self.uuids))
+        fakes.wait_until(lambda: self.reader.stuck == 0, 'nothing is stuck')
+
+    def test_a_libvirt_that_is_slow_as_a_whole_has_its_time(self):
+        expected = self.documents()
+        self.reader = self.node.inspector(timeout_s=5.0, max_stuck=3)
+        called = self.node.called
+
+        def slow(name):
+            called(name)
+            time.sleep(0.7)
+        self.node.called = slow
+        self.assertEqual(expected, self.reader.live_xml(self.uuids))
+        self.assertEqual(0, self.reader.stuck)
+
     def test_no_more_calls_are_left_behind_than_may_be(self):
         for guest in self.guests:
             guest.xml_monitor.freeze()
