@@ -154,7 +154,6 @@ class Round:
 
     def _ask(self, left: list[str]) -> None:
         """Ask those of these guests whose monitor is free."""
-        # For as long as libvirt does not answer, calls that are out may.
         occupied = self._pool.ask(
             calls.occupied(frozenset(left)),
             self._pool.left_s(self._deadline_s))

@@ -381,7 +381,11 @@ class TestLibvirtd(FrozenTest):
         """In calls of other clients, about a guest that is frozen."""
         reader = self.inspector(timeout_s=3.0)
         self.assertIsNone(reader.read().error)
-        most = self.admin('server-threadpool-info')['maxWorkers']
+        before = self.admin('server-threadpool-info')['maxWorkers']
+        most = self.admin('server-threadpool-info')['minWorkers']
+        self.addCleanup(self.limit_workers, before)
+        # It starts more one by one, and not while a call waits.
+        self.limit_workers(most)
         self.freeze(self.guests[0])
         others = [threading.Thread(target=self.ask, daemon=True)
                   for _ in range(most + 5)]
@@ -389,8 +393,7 @@ class TestLibvirtd(FrozenTest):
             self.addCleanup(other.join)
             other.start()
         self.addCleanup(self.thaw, self.guests[0])
-        node.wait_for(lambda: self.workers_in_use() == most, 60,
-                      'all threads are in use')
+        node.wait_for(self.calls_wait, 60, 'calls that wait for a thread')
         began_s = time.monotonic()
         snapshot = reader.read()
         took_s = time.monotonic() - began_s
@@ -404,6 +407,16 @@ class TestLibvirtd(FrozenTest):
         self.wait_returned(reader)
         snapshot = reader.read()
         self.assertEqual([True, True], self.answered(snapshot, self.guests))
+
+    def limit_workers(self, most):
+        subprocess.run(
+            ['virt-admin', '-c', self.node.admin_uri, 'server-threadpool-set',
+             'libvirtd', '--max-workers', str(most)],
+            check=True, stdout=subprocess.DEVNULL)
+
+    def calls_wait(self):
+        numbers = self.admin('server-threadpool-info')
+        return not numbers['freeWorkers'] and numbers['jobQueueDepth']
 
     def ask(self):
         """As another client does, which waits for its answer."""
