@@ -132,8 +132,10 @@ class TestCommands(published.SharedGuestsTest):
         """What is wrong with a block's commands."""
         for command in block.commands:
             command = self.completed(command)
-            # The copy has no terminal, whose user would say yes.
+            # The copy has no terminal, whose user would say yes; and it has
+            # no agent, but other tests have, whom the command would follow.
             said = self.root.run(
+                'unshare', '--pid', '--fork', '--mount-proc',
                 'bash', '-c', f'yes | ({command}\n); echo "status $?"',
                 timeout=540, cwd=self.clone, environment=ENVIRONMENT)
             status = int(said.rpartition('status ')[2])
