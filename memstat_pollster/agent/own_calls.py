@@ -57,6 +57,10 @@ class Patience:
             self._left_s -= seconds
 
 
+class LeftBehind(virt_inspector.InstanceNotFoundException):
+    """A call did not return in time; Ceilometer logs it at DEBUG."""
+
+
 class _Failed(Exception):
     """The thread ended without an answer; never seen by the agent."""
 
@@ -64,8 +68,9 @@ class _Failed(Exception):
 class OwnCalls:
     """Calls of one agent's pollsters, on daemon threads.
 
-    One that does not return in time is left behind.  Until it returns its
-    guest is not asked, and it counts as one of the calls that may be stuck.
+    They follow each other, so that no two get stuck on one guest.  One that
+    does not return in time is left behind.  Until it returns its guest is not
+    asked, and it counts as one of the calls that may be stuck.
 
     :param stuck: how many calls of the plugin's own are stuck at present
     :param max_stuck: how many may be, with those that are counted here
@@ -74,6 +79,7 @@ class OwnCalls:
     def __init__(self, stuck: collections.abc.Callable[[], int],
                  max_stuck: int) -> None:
         self._stuck, self.max_stuck = stuck, max_stuck
+        self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._out: dict[str, concurrent.futures.Future[typing.Any]] = {}
 
@@ -92,9 +98,14 @@ class OwnCalls:
             patience: Patience) -> hooks.Outcome[typing.Any]:
         """What a call about a guest comes to.
 
-        An InstanceNotFoundException, which Ceilometer logs at DEBUG, where it
-        does not return in time or is not made.
+        LeftBehind where it does not return in time, and another
+        InstanceNotFoundException where it is not made.
         """
+        with self._asking:
+            return self._ask(uuid, call, patience)
+
+    def _ask(self, uuid: str, call: collections.abc.Callable[[], typing.Any],
+             patience: Patience) -> hooks.Outcome[typing.Any]:
         left_s = patience.left_s
         with self._lock:
             out = self._still_out()
@@ -111,7 +122,7 @@ class OwnCalls:
             return job.result()
         with self._lock:
             self._out[uuid] = job
-        return _no_answer(f'{uuid} did not answer')
+        return hooks.Outcome(None, LeftBehind(f'{uuid} did not answer'))
 
 
 def _no_answer(why: str) -> hooks.Outcome[typing.Any]:

@@ -28,6 +28,7 @@ from ceilometer.compute.virt.libvirt import inspector as libvirt_inspector
 
 from memstat_pollster.agent import devices
 from memstat_pollster.agent import hooks
+from memstat_pollster.agent import own_calls
 from memstat_pollster.agent import samples
 from memstat_pollster.agent import shared
 from memstat_pollster.config import options
@@ -71,11 +72,10 @@ def _decide(original: hooks.Function, pollster: typing.Any,
             or not isinstance(pollster.inspector,
                               libvirt_inspector.LibvirtInspector)):
         return None
-    before = agent.own_calls.left_behind
     done = agent.own_calls.ask(
         instance.id, lambda: original(pollster, cache, instance, *args,
                                       **kwargs), once.patience)
-    if agent.own_calls.left_behind > before:
+    if isinstance(done.error, own_calls.LeftBehind):
         # One stuck call makes others on its connection stall.  Ceilometer
         # opens another where it has none.
         pollster.inspector._libvirt_connection = None

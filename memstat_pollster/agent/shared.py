@@ -38,6 +38,7 @@ class Agent:
         self.read_timeout_s = float(settings.read_timeout)
         self.own_calls = own_calls.OwnCalls(lambda: source.stuck,
                                             settings.max_stuck_reads)
+        source.count_too(lambda: self.own_calls.left_behind)
         self.known_devices = devices.Known(self.monitor)
         #: What cycles that began with a pollster went on to ask for.
         self.usual: dict[str, compute.Kinds] = {}

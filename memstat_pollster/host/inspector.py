@@ -116,6 +116,14 @@ class Inspector:
         """How many workers are held up by a call of theirs at present."""
         return self._pool.stuck
 
+    def count_too(self, others_stuck: collections.abc.Callable[[], int],
+                  ) -> None:
+        """Count calls of others among those that may be left behind.
+
+        :param others_stuck: says how many of them are stuck at present
+        """
+        self._pool.others_stuck = others_stuck
+
     def read(self, kinds: compute.Kinds = frozenset(),
              ) -> observation.Snapshot:
         """Read every guest; an error is part of the snapshot, not raised.

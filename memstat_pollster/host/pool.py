@@ -115,6 +115,8 @@ class Pool:
         self._watch: worker.Worker | None = None
         #: The question that libvirt did not answer in time.
         self._unanswered: worker.Job[typing.Any] | None = None
+        #: How many calls that are not made here are stuck and count, too.
+        self.others_stuck: collections.abc.Callable[[], int] = lambda: 0
         #: How long reading all guests takes, when none holds it up.
         self.usual_s = 0.0
 
@@ -148,7 +150,7 @@ class Pool:
         self._left_behind = [each for each in self._left_behind
                              if each.thread.is_alive()]
         return (len(self._left_behind) + sum(call.out for call in out)
-                < self._max_stuck)
+                + self.others_stuck() < self._max_stuck)
 
     def start(self, out: list[Call], found: dict[str, typing.Any],
               make: collections.abc.Callable[[calls.Progress],

@@ -77,6 +77,33 @@ class TestOwnCalls(testtools.TestCase):
         self.stuck = 0
         self.assertEqual(7, self.ask('c', lambda: 7))
 
+    def test_two_pollsters_at_once_do_not_get_stuck_on_one_guest(self):
+        """With threads_to_process_pollsters each asks in its own thread."""
+        begun = threading.Event()
+        asked = []
+
+        def call():
+            asked.append(1)
+            begun.set()
+            return self.block()
+        first = threading.Thread(target=lambda: self.calls.ask(
+            'a', call, own_calls.Patience(4.0, 3)))
+        first.start()
+        self.assertTrue(begun.wait(60))
+        second = self.calls.ask('a', call, own_calls.Patience(0, 3))
+        first.join(60)
+        self.assertEqual(([1], 'a still does not answer', 1), (
+            asked, str(second.error), self.calls.left_behind))
+
+    def test_one_that_was_left_behind_is_told_from_one_not_asked(self):
+        def kind(uuid, call):
+            return type(self.assertRaises(
+                virt_inspector.InstanceNotFoundException, self.ask, uuid,
+                call, 0))
+        self.assertEqual(
+            [own_calls.LeftBehind, virt_inspector.InstanceNotFoundException],
+            [kind('a', self.block), kind('a', self.block)])
+
     def test_all_of_a_cycle_have_its_time_together(self):
         patience = own_calls.Patience(0, 3)
         self.assertEqual(own_calls.GRACE_S / 4, patience.left_s)

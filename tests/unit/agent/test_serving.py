@@ -328,6 +328,22 @@ class TestOwnCalls(ServingTest):
                 if line.startswith(('WARNING', 'ERROR'))
                 and 'Nova' not in line])
 
+    def test_what_was_left_behind_counts_for_the_reader(self):
+        self.set_timeout(1.0)
+        self.conf.set_override('max_stuck_reads', 2, group='memstat')
+        self.serve(guest(1), guest(2), guest(3))
+        self.wait_for(1, 2)
+        self.sizes(1, 2, 3)
+        del self.node.groups[:]
+        self.sizes(1, 2, 3)
+        self.assertEqual([], self.node.groups)
+        self.go_on.set()
+        agent = shared.agent_of(self.manager, self.conf)
+        fakes.wait_until(lambda: not agent.own_calls.left_behind,
+                         'they return')
+        self.sizes(1, 2, 3)
+        self.assertEqual(1, len(self.node.groups))
+
     def test_ceilometers_own_memory_meters_are_asked_in_bounds(self):
         options.load(self.conf)
         self.conf.set_override('replace_builtin', False, group='memstat')

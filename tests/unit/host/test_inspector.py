@@ -48,6 +48,19 @@ class TestRead(testtools.TestCase):
         # Before the first read it looks which guests run.
         self.assertEqual(['open', 'list', 'open', 'stats'], node.calls)
 
+    def test_calls_that_others_left_behind_count(self):
+        """Of libvirtd's workers max_stuck_reads are taken, whoever does."""
+        node = fakes.Libvirt(fakes.Domain(1, RUNNING))
+        reader = node.inspector(max_stuck=2)
+        others = [2]
+        reader.count_too(lambda: others[0])
+        self.assertEqual([True], [record.busy for record
+                                  in reader.read().records.values()])
+        self.assertEqual(0, node.count('stats'))
+        others[0] = 1
+        self.assertEqual([False], [record.busy for record
+                                   in reader.read().records.values()])
+
     def test_the_connection_is_opened_at_the_first_read_and_kept(self):
         node = fakes.Libvirt()
         reader = node.inspector()
