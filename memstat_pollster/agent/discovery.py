@@ -218,7 +218,8 @@ def guard(connect: Connect) -> None:
         return found
 
     hooks.on_another(discovery.InstanceDiscovery, _LIBVIRT, _GUARD, another,
-                     passing=(observation.ReadFailed,))
+                     passing=(observation.ReadFailed,),
+                     ours=(observation.NotRead,))
 
 
 def stop() -> None:

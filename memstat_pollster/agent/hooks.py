@@ -218,7 +218,8 @@ def watch(owner: type, name: str, part: Part, see: Function) -> None:
 
 
 def on_another(owner: type, name: str, part: Part, another: Function, *,
-               passing: tuple[type[Exception], ...] = ()) -> None:
+               passing: tuple[type[Exception], ...] = (),
+               ours: tuple[type[Exception], ...] = ()) -> None:
     """Call a method of the agent's on another object than its own.
 
     See :func:`ask_first` for the rest.
@@ -226,6 +227,8 @@ def on_another(owner: type, name: str, part: Part, another: Function, *,
     :param another: makes that object from what the method was called with;
         its None stands for the object itself
     :param passing: see :func:`attempt`
+    :param ours: exceptions by which that object says that it cannot be used:
+        the method is called on the object itself then
     """
     def make(original: Function) -> Function:
         @functools.wraps(original)
@@ -233,7 +236,13 @@ def on_another(owner: type, name: str, part: Part, another: Function, *,
                  **kwargs: typing.Any) -> typing.Any:
             other = attempt(part, lambda: another(self, *args, **kwargs),
                             passing=passing)
-            return original(self if other is None else other, *args, **kwargs)
+            if other is None:
+                return original(self, *args, **kwargs)
+            done = outcome(lambda: original(other, *args, **kwargs))
+            if isinstance(done.error, ours):
+                _tell_once(part, done.error)
+                return original(self, *args, **kwargs)
+            return done.get()
         return marked(call, original)
     _put(owner, name, part, make)
 

@@ -31,7 +31,20 @@ from memstat_pollster.model import observation
 UNKNOWN_XML: typing.Final = "<domain><os><type arch=''/></os></domain>"
 
 
-class Guest:
+class _AsRead:
+    """Stands for one of libvirt's objects."""
+
+    def __getattr__(self, name: str) -> typing.Any:
+        """What a later Ceilometer may ask for, too.
+
+        :raises NotRead: it has to ask libvirt
+        """
+        if name.startswith('__'):
+            raise AttributeError(name)
+        raise observation.NotRead(f'{name} was not read')
+
+
+class Guest(_AsRead):
     """A guest as it was read, with the methods of a libvirt.virDomain."""
 
     def __init__(self, found: descriptions.Description, xml: str) -> None:
@@ -66,7 +79,7 @@ class Guest:
         return found
 
 
-class Connection:
+class Connection(_AsRead):
     """A node's guests, with the one method that discovery calls."""
 
     def __init__(self, guests: list[Guest]) -> None:

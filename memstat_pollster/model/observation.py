@@ -110,3 +110,7 @@ class ReadFailed(Exception):
     def __init__(self, message: str, advice: str | None = None) -> None:
         super().__init__(message)
         self.advice = advice
+
+
+class NotRead(Exception):
+    """What is asked for was not read, and only libvirt itself can tell."""

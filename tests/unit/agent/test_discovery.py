@@ -273,6 +273,31 @@ class TestGuard(test_pollsters.PollsterTest):
             "memstat_pollster could not read libvirt for Ceilometer's "
             'discovery: KeyError'))
 
+    def test_a_later_ceilometer_that_asks_for_more_asks_itself(self):
+        """Of guests, or of libvirt; told once, and nothing is lost."""
+        cls = ceilometer_discovery.InstanceDiscovery
+        original = hooks.original_of(cls.discover_libvirt_polling)
+
+        def more(discoverer, manager, param=None):
+            connection = discoverer.connection
+            asked.append(ask(connection))
+            return original(discoverer, manager)
+        self.useFixture(fixtures.MonkeyPatch(
+            'ceilometer.compute.discovery.InstanceDiscovery.'
+            'discover_libvirt_polling', more))
+        self.guard()
+        for ask, answer in (
+                (lambda source: source.getHostname(), 'compute-7'),
+                (lambda source: source.listAllDomains()[1].controlInfo()[0],
+                 0)):
+            asked = []
+            self.assertEqual(['web', 'db'],
+                             [each['name'] for each in self.discover()])
+            self.assertEqual([answer], asked)
+        self.assertEqual(1, self.logger.output.count(
+            "memstat_pollster could not read libvirt for Ceilometer's "
+            'discovery: NotRead: getHostname was not read'))
+
     def test_what_it_raises_itself_passes_and_is_not_tried_again(self):
         self.guard()
         self.guests[0].document = 'no XML'
