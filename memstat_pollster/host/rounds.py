@@ -147,10 +147,17 @@ class Round:
             if uuid not in self._asked and self._unread(uuid))
 
     def _unread(self, uuid: str) -> bool:
-        """Whether a guest has not answered, and may."""
+        """Whether a guest has not answered, and may.
+
+        One that is paused has no numbers of its own, but those of QEMU.  It is
+        asked once: while it is migrated in it answers nothing.
+        """
         record = self.records[uuid]
-        return (record.busy and record.trouble is None
-                and uuid not in self._gone)
+        if record.trouble is not None or uuid in self._gone:
+            return False
+        return record.busy or (
+            record.domain_id >= 0 and not record.reading.answered
+            and uuid not in self._asked)
 
     def _ask(self, left: list[str]) -> None:
         """Ask those of these guests whose monitor is free."""
@@ -164,6 +171,8 @@ class Round:
                 self._known_held, uuid, self.held.get(uuid))}
         free = [uuid for uuid in left if uuid not in self.held
                 and uuid not in self._passed]
+        self._asked.update(uuid for uuid in left
+                           if not self.records[uuid].busy)
         if not free or time.monotonic() >= self._deadline_s:
             return
         found: Records = {}

@@ -641,6 +641,34 @@ class TestStoppedProcess(testtools.TestCase):
     def stop(self, ticks=5):
         self.processes.now = {self.run: processes.Stop(77, 11, ticks)}
 
+    def test_a_guest_that_is_paused_is_read_beside_it(self):
+        """It has resident memory, and numbers of disks and networks."""
+        paused = self.guests[2]
+        paused.record = {'state.state': 3, 'balloon.rss': 11}
+        self.stop()
+        for _ in range(2):
+            records = self.reader.read().records
+            self.assertEqual(stats.Reading(state=3, rss_kib=11),
+                             records[paused.uuid].reading)
+        # Not again and again until the time is over.
+        asked = self.node.count(('some', 'instance-00000001',
+                                 'instance-00000003'))
+        self.assertEqual(2, asked)
+
+    def test_one_that_is_paused_and_held_is_not_waited_for(self):
+        paused = self.guests[2]
+        paused.record = {'state.state': 3, 'balloon.rss': 11}
+        fakes.hold(self, paused)
+        self.stop()
+        self.reader.read()
+        looks = len(self.processes.looks)
+        records = self.reader.read().records
+        self.assertEqual(
+            [(1, 7), (1, None), (3, None)],
+            [(record.reading.state, record.reading.rss_kib)
+             for record in records.values()])
+        self.assertEqual(1, len(self.processes.looks) - looks)
+
     def test_no_call_is_made_to_it_and_none_left_behind(self):
         self.stop()
         self.guests[1].monitor.freeze()
