@@ -280,7 +280,7 @@ class TestGuard(test_pollsters.PollsterTest):
 
         def more(discoverer, manager, param=None):
             connection = discoverer.connection
-            asked.append(ask(connection))
+            asked.append(asking[0](connection))
             return original(discoverer, manager)
         self.useFixture(fixtures.MonkeyPatch(
             'ceilometer.compute.discovery.InstanceDiscovery.'
@@ -290,7 +290,7 @@ class TestGuard(test_pollsters.PollsterTest):
                 (lambda source: source.getHostname(), 'compute-7'),
                 (lambda source: source.listAllDomains()[1].controlInfo()[0],
                  0)):
-            asked = []
+            asking, asked = [ask], []
             self.assertEqual(['web', 'db'],
                              [each['name'] for each in self.discover()])
             self.assertEqual([answer], asked)
