@@ -114,6 +114,7 @@ class Domain:
     :ivar maximum_mib: if larger than `mib`, the balloon takes the rest
     :ivar metadata: None: a guest that Nova did not make
     :ivar arguments: further ones for QEMU
+    :ivar vcpus: the elements that say which CPUs it has
     """
 
     name: str
@@ -125,6 +126,7 @@ class Domain:
     metadata: Metadata | None = None
     devices: str = ''
     arguments: tuple[str, ...] = ()
+    vcpus: str = '<vcpu>1</vcpu>'
 
     @property
     def uuid(self) -> str:
@@ -142,7 +144,7 @@ class Domain:
   <name>{_text(self.name)}</name><uuid>{self.uuid}</uuid>{metadata}
   <memory unit='MiB'>{maximum}</memory>
   <currentMemory unit='MiB'>{self.mib}</currentMemory>
-  <vcpu>1</vcpu>
+  {self.vcpus}
   <os><type arch='x86_64' machine='pc'>hvm</type>{self.boot}</os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>

@@ -293,11 +293,12 @@ class Node:
                  properties: Mapping[str, str] | None = None,
                  metadata: bool = True, flavor_id: str | None = '42',
                  project_id: str = domain_xml.PROJECT_ID,
-                 devices: str = '',
+                 devices: str = '', vcpus: str = '<vcpu>1</vcpu>',
                  attach: bool = False) -> guests.ScriptedGuest:
         """Start a scripted guest; its `mib` cost the host next to nothing.
 
         :param devices: further elements for its XML, such as a disk
+        :param vcpus: the elements that say which CPUs it has
         :param attach: bind the driver, with a statistics queue
         """
         qtest = self.directory / (name + '.qtest')
@@ -309,7 +310,7 @@ class Node:
             balloon=domain_xml.Balloon(model, period),
             metadata=_metadata(metadata, display_name or name, flavor_id,
                                properties, project_id),
-            devices=devices,
+            devices=devices, vcpus=vcpus,
             arguments=('-qtest', 'unix:%s,server=on,wait=off' % qtest,
                        '-qtest-log', 'none'))
         guest = guests.ScriptedGuest(self, spec, qtest)
