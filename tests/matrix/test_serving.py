@@ -249,6 +249,12 @@ class TestValues(base.FunctionalTest):
         if ('vcpus', guest.uuid) in middle:
             self.assertEqual(2, middle['vcpus', guest.uuid][0])
 
+    def test_a_guest_that_runs(self):
+        guest = self.linux('runs')
+        _, middle, _ = self.compare(guest)
+        self.assertEqual(self.series(guest), set(middle))
+        self.assertGreater(middle['cpu', guest.uuid][0], 10**8)
+
     def test_a_guest_at_rest(self):
         guest = self.scripted('paused', attach=True, devices=(
             f"<disk type='file' device='disk'><driver name='qemu' "
