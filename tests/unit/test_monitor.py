@@ -48,7 +48,7 @@ class Source:
         self.named = []
         self.unread = set()
         self.more = []
-        self.step_s = 0.0
+        self.set_by_s = 0.0
 
     def read_more(self, kinds):
         self.more.append(kinds)
@@ -61,7 +61,7 @@ class Source:
         return observation.Snapshot(EPOCH + self.now, self.now, {
             uuid: observation.Record(uuid, domain.ID(), domain.name(),
                                    stats.parse(domain.record))
-            for uuid, domain in self.domains.items()}, step_s=self.step_s)
+            for uuid, domain in self.domains.items()}, step_s=self.set_by_s)
 
     def live_xml(self, uuids):
         if self.before_xml is not None:
@@ -163,7 +163,7 @@ class TestGuest(MonitorTest):
         before = fakes.Domain(1, fakes.healthy(EPOCH + 298))
         after = fakes.Domain(2, fakes.healthy(EPOCH + 300 + 3600))
         self.make(before, after)
-        self.source.step_s = 3600.0
+        self.source.set_by_s = 3600.0
         self.assertEqual(
             {before.uuid: (status.Status.REPORTING, 2.0),
              after.uuid: (status.Status.REPORTING, 0.0)},
