@@ -33,7 +33,6 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from memstat_pollster.model import facts
-from memstat_pollster.model import history
 from memstat_pollster.model import nova_period
 from memstat_pollster.model import status
 from memstat_pollster import monitor
@@ -211,8 +210,8 @@ class _Guest:
             # Not of another time, from before a restore or a migration.
             assert run == self.runs, (run, self.runs)
             age_s = self.source.now - made_at
-            assert self.unknowable or (
-                age_s <= LIMIT_S + history.FUTURE_SLACK_S), age_s
+            # Time stamps are whole seconds.
+            assert self.unknowable or age_s <= LIMIT_S + 1, age_s
         if self.state != RUNNING:
             self.seen_at = None
         if self.state != RUNNING or self.busy:
@@ -272,8 +271,8 @@ class Life(stateful.RuleBasedStateMachine):
         possible[event % len(possible)](guest, seconds)
         self.poll(polls)
 
-    @stateful.rule(by_s=st.sampled_from((-3600, -120, -31, 31, 120, 3600)),
-                   polls=POLLS)
+    @stateful.rule(by_s=st.sampled_from((-3600, -120, -31, -8, -3, 3, 8, 31,
+                                         120, 3600)), polls=POLLS)
     def step_the_clock(self, by_s, polls):
         self.source.step_s += by_s
         self.stepped = True
