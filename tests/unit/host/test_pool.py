@@ -22,6 +22,7 @@ import testtools
 
 from memstat_pollster.host import calls
 from memstat_pollster.host import pool
+from memstat_pollster.model import observation
 from tests.unit import fakes
 
 
@@ -178,6 +179,34 @@ class Prompt:
                 time.time() == self.made_s[1]):
             pass
         return concurrent.futures.Future()
+
+
+class TestEnded(PoolTest):
+    """Of a guest that ends while libvirt is asked nothing is said."""
+
+    def raising(self, code):
+        def ask(flags=0):
+            raise fakes.libvirt_error(code, 'gone')
+        return ask
+
+    def test_who_is_occupied(self):
+        for code in (libvirt.VIR_ERR_NO_DOMAIN,
+                     libvirt.VIR_ERR_OPERATION_INVALID):
+            self.guests[0].controlInfo = self.raising(code)
+            self.assertEqual({}, self.pool.ask(calls.occupied(), 60.0))
+            self.assertIsNone(calls.occupied_since(self.guests[0]))
+
+    def test_states(self):
+        self.guests[0].state = self.raising(libvirt.VIR_ERR_NO_DOMAIN)
+        self.assertEqual([self.guests[1].uuid],
+                         list(self.pool.ask(calls.list_states, 60.0)))
+
+    def test_any_other_error_is_libvirts(self):
+        self.guests[0].state = self.guests[0].controlInfo = self.raising(
+            libvirt.VIR_ERR_INTERNAL_ERROR)
+        for work in (calls.list_states, calls.occupied()):
+            self.assertEqual('gone', str(self.assertRaises(
+                observation.ReadFailed, self.pool.ask, work, 60.0)))
 
 
 class TestBegan(PoolTest):
