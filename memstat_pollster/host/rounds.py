@@ -133,7 +133,14 @@ class Round:
                 break
             if self.may_ask() and any(uuid not in self._passed
                                       for uuid in left):
-                self._ask(left)
+                try:
+                    self._ask(left)
+                except observation.ReadFailed:
+                    # Late is not gone: what others have answered is kept.
+                    self._merge_all()
+                    if (time.monotonic() < self._deadline_s
+                            or not self._has_answers()):
+                        raise
                 if time.monotonic() >= self._deadline_s:
                     continue
             self._merge_all()
@@ -145,6 +152,10 @@ class Round:
         self.unasked = tuple(
             uuid for uuid in order
             if uuid not in self._asked and self._unread(uuid))
+
+    def _has_answers(self) -> bool:
+        return any(record.reading.answered
+                   for record in self.records.values())
 
     def _unread(self, uuid: str) -> bool:
         """Whether a guest has not answered, and may.
