@@ -522,6 +522,11 @@ class TestExample(testtools.TestCase):
             meter for source in sources[1:] for meter in source['meters']
             if meter in meters.METERS])
 
+    def test_one_reading_serves_both_sources(self):
+        """The agent polls all sources of one interval in one cycle."""
+        sources = yaml.safe_load(POLLING_YAML.read_text())['sources']
+        self.assertEqual([300] * 2, [each['interval'] for each in sources])
+
 
 class TestTable(testtools.TestCase):
     def test_the_types_are_words_of_ceilometers(self):
