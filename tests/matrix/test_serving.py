@@ -226,6 +226,15 @@ class TestValues(base.FunctionalTest):
         guest.domain.attachDevice(bridged + _nic(taps[2], 4))
         _, middle, _ = self.compare(guest)
         self.assertEqual(self.series(guest, (), taps), set(middle))
+        # Started again, its counters begin anew, and that one is gone.
+        guest.domain.destroy()
+        guest.start()
+        readings = self.compare(guest)
+        self.assertEqual(self.series(guest, (), taps[:2]), set(readings[1]))
+        for found in readings:
+            self.assertEqual([], [
+                (series, volume) for series, (volume, _) in found.items()
+                if series[0].endswith('.delta') and volume < 0])
 
     def test_a_filter(self):
         connection = self.node.connection
