@@ -22,6 +22,7 @@ import socket
 import subprocess
 
 from ceilometer.compute import discovery
+import libvirt
 from oslo_config import cfg
 
 from benchmarks import agent
@@ -238,7 +239,13 @@ class TestValues(base.FunctionalTest):
 
     def test_a_filter(self):
         connection = self.node.connection
-        found = connection.nwfilterDefineXML(FILTER)
+        try:
+            found = connection.nwfilterDefineXML(FILTER)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+                raise
+            # Debian 13 has it in a package of its own.
+            self.skipTest('this libvirtd has no network filters')
         self.addCleanup(found.undefine)
         guest = self.scripted('filtered', devices=(
             "<interface type='ethernet'>" + _nic(
