@@ -778,6 +778,28 @@ class TestSlowLibvirt(testtools.TestCase):
         self.assertEqual((None, [2]), (snapshot.error, answered(snapshot)))
 
 
+    def test_an_answer_that_comes_too_late_costs_nobody_his_numbers(self):
+        """Nobody is asked again; what has been read stays."""
+        guests = [fakes.Domain(n, RUNNING) for n in (1, 2)]
+        node = fakes.Libvirt(*guests)
+        self.addCleanup(node.thaw)
+        reader = node.inspector(timeout_s=1.5)
+        self.addCleanup(reader.close)
+        reader.read()
+        guests[0].monitor.freeze()
+        asked = guests[1].monitor.calls
+        called = node.called
+
+        def freeze_then(name):
+            if name == 'list' and guests[1].monitor.calls > asked:
+                node.freeze()
+            called(name)
+        node.called = freeze_then
+        snapshot = reader.read()
+        self.assertEqual((None, [2]), (snapshot.error, answered(snapshot)))
+        self.assertEqual('libvirt still does not answer', reader.read().error)
+
+
 class TestNoThreadOfLibvirtd(testtools.TestCase):
     """All that make calls which may take long are stuck: other clients'."""
 
