@@ -98,8 +98,7 @@ class TestLongJob(PoolTest):
     """As a migration: libvirt says since when it lasts, and no more."""
 
     def held(self, *states):
-        """Which guests are found, by the states at each look; the last stays.
-        """
+        """The guests found, by the states at each look; the last stays."""
         left = [getattr(libvirt, f'VIR_DOMAIN_CONTROL_{state}')
                 for state in states]
         self.guests[1].controlInfo = lambda flags=0: [
