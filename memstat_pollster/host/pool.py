@@ -35,6 +35,10 @@ LAST_WORD_S: typing.Final = 0.4
 #: without having been set.
 CLOCK_STEP_S: typing.Final = 0.5
 
+#: How long after each other the two clocks may be read, at most: another
+#: thread may run in between.  libvirt counts whole milliseconds besides.
+CLOCKS_APART_S: typing.Final = 0.05
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
@@ -72,8 +76,9 @@ class Call:
         step_s = time.time() - self.wall_s - out_s
         if abs(step_s) < CLOCK_STEP_S:
             step_s = 0.0
-        return any(0.0 <= after_s <= out_s - patience_s for after_s in (
-            since_s - self.wall_s, since_s - self.wall_s - step_s))
+        return any(-CLOCKS_APART_S <= after_s <= out_s - patience_s
+                   for after_s in (since_s - self.wall_s,
+                                   since_s - self.wall_s - step_s))
 
 
 def wait_for_progress(call: Call, patience_s: float,
