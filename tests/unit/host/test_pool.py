@@ -85,6 +85,11 @@ class TestHeldUp(PoolTest):
         self.assertEqual({self.guests[0].uuid},
                          self.held(lambda since_s: since_s - 0.02))
 
+    def test_as_milliseconds_that_are_whole_have_it(self):
+        """It seems to have been occupied a moment before the call began."""
+        self.assertEqual({self.guests[0].uuid},
+                         self.held(lambda since_s: since_s + 0.001))
+
     def test_not_one_that_is_for_a_moment(self):
         """Many are read one after the other; each is, for a moment."""
         self.assertEqual(set(), self.held(lambda since_s: 0.001))
