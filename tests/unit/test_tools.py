@@ -18,8 +18,23 @@ import subprocess
 
 import fixtures
 import testtools
+import yaml
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
+
+
+class TestWorkers(testtools.TestCase):
+
+    def test_each_functional_test_is_run_by_one_process(self):
+        tests = TOOLS.parent / 'tests' / 'functional'
+        workers = [each['worker'] for each in yaml.safe_load(
+            (tests / 'workers.yaml').read_text())]
+        modules = [path.stem for path in tests.glob('test_*.py')]
+        self.assertIn('test_node', modules)
+        self.assertEqual([], [
+            name for name in (*modules, 'test_of_tomorrow')
+            if sum(bool(re.search(each, f'tests.functional.{name}.Test.test'))
+                   for worker in workers for each in worker) != 1])
 
 
 class TestQuietly(testtools.TestCase):
